@@ -1,0 +1,108 @@
+"""Bytes of a live stream, cut anywhere, to mono float32 samples at 16 kHz, one timeline a channel."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechlane.audio.format import AudioFormat
+from speechlane.audio.resampler import Frames, Resampler
+from speechlane.audio.samples import Samples
+
+
+class Tail(NamedTuple):
+    """What `StreamDecoder.finish` brings out: the last samples of each channel, and the bytes that made no frame."""
+
+    samples: list[Samples]
+    dropped_bytes: int
+
+
+class StreamDecoder:
+    """Decodes one live stream; ``mix`` averages its channels into one, else each keeps its own timeline.
+
+    How the bytes are cut changes no sample. A partial sample frame waits for its rest. Output lags input by what
+    `Resampler` states for the sample rate (nothing at 16 kHz).
+    """
+
+    def __init__(self, audio_format: AudioFormat, *, mix: bool) -> None:
+        self.format = audio_format
+        self.channels = 1 if mix else audio_format.channels
+        """How many timelines come out: the length of every list of samples."""
+        self._mix = mix
+        self._resampler = Resampler(audio_format.sample_rate, self.channels)
+        self._partial = b""
+
+    def feed(self, data: bytes) -> list[Samples]:
+        """Take the stream's next bytes; give the samples that are ready, one array a channel, all of one length."""
+        data = self._partial + data
+        whole = len(data) - len(data) % self.format.bytes_per_frame
+        self._partial = data[whole:]
+        frames = decode_frames(data[:whole], self.format)
+        return split(self._resampler.process(downmix(frames) if self._mix else frames))
+
+    def flush(self) -> list[Samples]:
+        """Bring out what the resampler holds back, for ``audio.flush``; the stream goes on."""
+        return split(self._resampler.flush())
+
+    def finish(self) -> Tail:
+        """Bring out the rest; a partial sample frame is dropped and its bytes counted."""
+        return Tail(self.flush(), len(self._partial))
+
+
+def decode_frames(data: bytes, audio_format: AudioFormat) -> Frames:
+    """Whole sample frames as float32 of shape (n, channels), within -1..1 (see `sanitize`)."""
+    match audio_format.encoding:
+        case "pcm_s16le":
+            samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+        case "pcm_f32le":
+            samples = sanitize(np.frombuffer(data, "<f4"))
+        case "mulaw":
+            samples = mulaw_table()[np.frombuffer(data, np.uint8)]
+        case _:
+            samples = alaw_table()[np.frombuffer(data, np.uint8)]
+    return samples.reshape(-1, audio_format.channels)
+
+
+def sanitize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A copy fit for filters and models: NaN and infinity become 0, the rest is clipped to -1..1.
+
+    One NaN would stay in a resampler's state and silence a whole session; floats beyond full scale are clipped just
+    as a converter to any integer format would clip them.
+    """
+    finite = np.where(np.isfinite(samples), samples, np.float32(0))
+    return np.clip(finite, -1, 1).astype(np.float32, copy=False)
+
+
+def downmix(frames: Frames) -> Frames:
+    """The mean of all channels, shape (n, 1); never louder than the loudest of them."""
+    total = frames[:, 0].copy()
+    # Channel by channel, so that the order of the additions does not depend on how many frames came at once.
+    for channel in range(1, frames.shape[1]):
+        total += frames[:, channel]
+    return (total / np.float32(frames.shape[1])).reshape(-1, 1)
+
+
+def split(frames: Frames) -> list[Samples]:
+    """One contiguous array a channel."""
+    return [np.ascontiguousarray(frames[:, channel]) for channel in range(frames.shape[1])]
+
+
+@cache
+def mulaw_table() -> Samples:
+    """The 256 values of mu-law, ITU-T G.711 (1988) table 2, its 14-bit values scaled to 1."""
+    code = ~np.arange(256) & 0xFF
+    magnitude = ((((code & 0x0F) << 1) + 33) << (code >> 4 & 0x07)) - 33
+    return (np.where(code & 0x80, -magnitude, magnitude) / 8192).astype(np.float32)
+
+
+@cache
+def alaw_table() -> Samples:
+    """The 256 values of A-law, ITU-T G.711 (1988) table 1, its 13-bit values scaled to 1."""
+    code = np.arange(256) ^ 0x55  # even bits are inverted on the wire
+    segment = code >> 4 & 0x07
+    step = ((code & 0x0F) << 1) + 1
+    magnitude = np.where(segment == 0, step, (step + 32) << np.maximum(segment - 1, 0))
+    return (np.where(code & 0x80, magnitude, -magnitude) / 4096).astype(np.float32)

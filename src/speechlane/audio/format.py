@@ -1,0 +1,70 @@
+"""Wire formats of live audio: raw samples in four encodings, interleaved (docs/protocol.md, section 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechlane.audio.samples import SAMPLE_RATE
+from speechlane.errors import InvalidInput
+
+BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+"""The encodings offered and the size of one sample of one channel."""
+
+CONTAINERS = frozenset({"wav", "flac", "ogg_opus", "webm_opus", "mp3", "adts_aac"})
+"""Encodings that the protocol names and the live lane does not take: their headers are not read in a stream."""
+
+MIN_SAMPLE_RATE = 8_000
+MAX_SAMPLE_RATE = 48_000
+MAX_CHANNELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """What the bytes of a live stream are: ``encoding``, ``sample_rate`` in Hz, ``channels`` interleaved.
+
+    Raises:
+        InvalidInput: ``unsupported_encoding``, ``invalid_sample_rate`` or ``invalid_channels``, with the field and
+            what is allowed.
+    """
+
+    encoding: str
+    sample_rate: int
+    channels: int
+
+    def __post_init__(self) -> None:
+        offered = list(BYTES_PER_SAMPLE)
+        if self.encoding not in BYTES_PER_SAMPLE:
+            fact = (
+                f"audio.encoding {self.encoding!r} is a container, which the live lane does not read"
+                if self.encoding in CONTAINERS
+                else f"audio.encoding {self.encoding!r} is not known"
+            )
+            raise InvalidInput(
+                "unsupported_encoding",
+                f"{fact}. Send raw samples as one of: {', '.join(offered)}.",
+                field="audio.encoding",
+                limit=offered,
+            )
+        if not MIN_SAMPLE_RATE <= self.sample_rate <= MAX_SAMPLE_RATE:
+            raise InvalidInput(
+                "invalid_sample_rate",
+                f"audio.sample_rate is {self.sample_rate} Hz; send {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz.",
+                field="audio.sample_rate",
+                limit=f"{MIN_SAMPLE_RATE}..{MAX_SAMPLE_RATE}",
+            )
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise InvalidInput(
+                "invalid_channels",
+                f"audio.channels is {self.channels}; send 1 to {MAX_CHANNELS} interleaved channels.",
+                field="audio.channels",
+                limit=f"1..{MAX_CHANNELS}",
+            )
+
+    @property
+    def bytes_per_frame(self) -> int:
+        """Size of one sample frame: one sample of every channel."""
+        return BYTES_PER_SAMPLE[self.encoding] * self.channels
+
+    def byte_offset(self, position: int) -> int:
+        """Offset in the client's stream of the frame that holds a sample position (16 kHz), for ``audio.ack``."""
+        return position * self.sample_rate // SAMPLE_RATE * self.bytes_per_frame
