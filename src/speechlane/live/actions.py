@@ -1,0 +1,65 @@
+"""What a session wishes, in the imperative; a driver carries the actions out in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from speechlane.engine import DecodeOptions, Priority
+from speechlane.provenance import ChunkRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Decode the samples [start, end) of a timeline and return a `HypothesisReceived` with this ``request``."""
+
+    request: int
+    channel: int
+    start: int
+    end: int
+    padded: int
+    language: str | None
+    prefix: tuple[int, ...]
+    options: DecodeOptions
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The answer to this request is no longer wanted; it need not be decoded."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChunk:
+    """Append this record to the registry, durably, before any later action."""
+
+    record: ChunkRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this message to the client. A durable one carries ``seq`` and is stored before it is sent."""
+
+    message: dict[str, Any]
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Samples of the timeline before this position are no longer needed."""
+
+    channel: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection with this code; nothing follows."""
+
+    code: int
+    reason: str
+
+
+Action = Decode | Withdraw | RecordChunk | Send | Release | Close

@@ -1,0 +1,110 @@
+"""What a session is made of before its first sample: the client's wishes, the policy, the limits, the route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from speechlane.engine import Capabilities, EngineIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig:
+    """The client's ``session.start``, checked.
+
+    ``timelines``: channels kept apart (1 when mixed). ``sample_rate`` (Hz) and ``bytes_per_frame`` describe the
+    client's own stream, for ``audio.ack``. ``language``: canonical BCP-47 tag, None to detect.
+    """
+
+    encoding: str
+    sample_rate: int
+    bytes_per_frame: int
+    timelines: int = 1
+    language: str | None = None
+    interim: bool = True
+    words: bool = True
+    endpointing_ms: int = 500
+    diarize: Literal["none", "channel"] = "none"
+    keyterms: tuple[str, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePolicy:
+    """How lag is traded against error; positions in samples at 16 kHz. Recorded with every session.
+
+    A word is settled when two successive hypotheses agree on it (LocalAgreement-2: Liu et al. 2020; Macháček et al.
+    2023), it ends ``edge_margin`` before the window's end and ``hold_words`` words stand behind it.
+    """
+
+    step: int = 6_400
+    """New audio between two partial decodes of a segment."""
+    first_window: int = 8_000
+    """Speech heard before a segment's first decode."""
+    edge_margin: int = 6_400
+    hold_words: int = 2
+    shown_margin: int = 3_200
+    """An unstable word that ends closer to the window's end than this is likely cut, and is not shown yet."""
+    pre_roll: int = 4_800
+    """Audio before the gate's start that a segment takes in: onsets are soft."""
+    post_roll: int = 3_200
+    """Audio behind the gate's end that a segment takes in."""
+    soft_cut: int = 8 * 16_000
+    """From this length on a segment is cut behind a settled word at a pause or a sentence's end."""
+    hard_cut: int = 13 * 16_000
+    """At this length a segment is cut at the best word boundary."""
+    max_window: int = 14 * 16_000
+    """No decode sees more than this."""
+    cut_pause: int = 4_000
+    """A gap between words that counts as a pause for a soft cut."""
+    cut_margin: int = 12_800
+    """A cut keeps this far from the window's end, where times and words are unsure."""
+    padding: tuple[int, ...] = (15 * 16_000, 20 * 16_000, 30 * 16_000)
+    """Lengths that windows are padded to: the first that leaves `padding_margin`."""
+    padding_margin: int = 16_000
+    final_attempts: int = 3
+    """Tries of a final decode before the engine counts as failed."""
+    no_speech_probability: float = 0.6
+    no_speech_logprob: float = -1.0
+    """Both passed: the window held no speech (Whisper's own rule, Radford et al. 2022, section 4.5)."""
+
+    def padded(self, samples: int) -> int:
+        """The length a window of ``samples`` is padded to: a function of the window alone, so that it replays."""
+        for length in self.padding:
+            if samples + self.padding_margin <= length:
+                return length
+        return self.padding[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """Bounds told to the client in ``session.started``; times in ms."""
+
+    max_session_ms: int = 14_400_000
+    idle_timeout_ms: int = 60_000
+    max_frame_bytes: int = 1_048_576
+    stall_ms: int = 2_000
+    """No audio for this long amid speech: what was heard is settled (a muted microphone sends nothing)."""
+    ack_every_ms: int = 1_000
+    engine_timeout_ms: int = 60_000
+    """An engine that has not answered for this long has stalled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionHead:
+    """All that a session's messages depend on besides its events; the first line of its log."""
+
+    session: str
+    tenant: str
+    started_at: str
+    """UTC, RFC 3339 with milliseconds."""
+    software: str
+    config: SessionConfig
+    policy: LivePolicy
+    limits: SessionLimits
+    engine: EngineIdentity
+    capabilities: Capabilities
+    frame_samples: int
+    """Samples that one speech score covers."""
+    route_reason: str
+    preprocess_digest: str

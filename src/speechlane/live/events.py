@@ -1,0 +1,98 @@
+"""What can happen to a session, in the past tense. ``at`` is whole milliseconds since the session began."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechlane.engine import Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """The client's start was accepted; always the first event."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReceived:
+    """Audio was decoded and scored.
+
+    ``position``: samples received so far on every timeline. ``scores``: for each timeline the speech probabilities
+    of the frames that this audio completed. ``received_bytes``: the client's bytes so far.
+    """
+
+    at: int
+    position: int
+    received_bytes: int
+    scores: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HypothesisReceived:
+    """The engine answered a request. ``audio_sha256`` is the digest of the samples it was handed."""
+
+    at: int
+    request: int
+    hypothesis: Hypothesis
+    audio_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeFailed:
+    """The engine failed a request."""
+
+    at: int
+    request: int
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlushRequested:
+    """The client asked that all it has sent be settled."""
+
+    at: int
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRequested:
+    """The client has no more audio; ``dropped_bytes`` of a partial sample were left over."""
+
+    at: int
+    dropped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PingReceived:
+    at: int
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The moment that `next_deadline` named has come."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """The server is stopping: settle what was heard and close."""
+
+    at: int
+
+
+Event = (
+    SessionStarted
+    | AudioReceived
+    | HypothesisReceived
+    | DecodeFailed
+    | FlushRequested
+    | FinishRequested
+    | PingReceived
+    | DeadlinePassed
+    | ShutdownRequested
+)

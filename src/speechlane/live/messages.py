@@ -1,0 +1,137 @@
+"""Server-to-client messages of the live lane, under their wire names (docs/protocol.md, section 1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from speechlane.errors import SpeechlaneError
+from speechlane.live.config import SessionHead
+from speechlane.provenance import ChunkRecord
+from speechlane.transcript import Segment, Word, text_of
+
+Message = dict[str, Any]
+
+
+def encode(message: Message) -> str:
+    """The one text form in which a message is sent, logged and compared."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+
+
+def session_started(head: SessionHead) -> Message:
+    limits = asdict(head.limits)
+    return {
+        "type": "session.started",
+        "session": head.session,
+        "resume_token": None,
+        "resume_window_s": 0,
+        "route": {
+            "engine": head.engine.engine,
+            "model": head.engine.model,
+            "revision": head.engine.model_revision,
+            "locale": head.config.language,
+        },
+        "limits": limits,
+    }
+
+
+def speech_started(at_ms: int, channel: int) -> Message:
+    return {"type": "speech.started", "at_ms": at_ms, "channel": channel}
+
+
+def speech_ended(at_ms: int, channel: int) -> Message:
+    return {"type": "speech.ended", "at_ms": at_ms, "channel": channel}
+
+
+def caption_partial(
+    *,
+    channel: int,
+    segment: int,
+    revision: int,
+    start_ms: int,
+    stable: Sequence[Word],
+    unstable: Sequence[Word],
+    language: str | None,
+    with_words: bool,
+) -> Message:
+    words = [*stable, *unstable]
+    message: Message = {
+        "type": "caption.partial",
+        "channel": channel,
+        "segment": segment,
+        "revision": revision,
+        "speaker": None,
+        "start_ms": start_ms,
+        "end_ms": words[-1].end_ms if words else start_ms,
+        "stable_text": text_of(stable),
+        "unstable_text": text_of(unstable),
+        "language": language,
+    }
+    if with_words:
+        message["words"] = [
+            {**_word(word), "stable": index < len(stable), "speaker": word.speaker} for index, word in enumerate(words)
+        ]
+    return message
+
+
+def caption_final(segment: Segment, records: Iterable[ChunkRecord], *, with_words: bool) -> Message:
+    message: Message = {
+        "type": "caption.final",
+        "channel": segment.channel,
+        "segment": segment.number,
+        "speaker": segment.speaker,
+        "start_ms": segment.start_ms,
+        "end_ms": segment.end_ms,
+        "text": segment.text,
+        "language": segment.language,
+        "confidence": segment.confidence,
+        "provenance": [record.as_fields() for record in records],
+    }
+    if with_words:
+        message["words"] = [{**_word(word), "speaker": word.speaker} for word in segment.words]
+    return message
+
+
+def _word(word: Word) -> Message:
+    return {"text": word.text, "start_ms": word.start_ms, "end_ms": word.end_ms, "confidence": word.confidence}
+
+
+def audio_ack(received_bytes: int, replay_from_bytes: int, replay_from_ms: int) -> Message:
+    return {
+        "type": "audio.ack",
+        "received_bytes": received_bytes,
+        "replay_from_bytes": replay_from_bytes,
+        "replay_from_ms": replay_from_ms,
+    }
+
+
+def audio_flushed(flush_id: str | None) -> Message:
+    return {"type": "audio.flushed", "id": flush_id}
+
+
+def pong(ping_id: str | None) -> Message:
+    return {"type": "pong", "id": ping_id}
+
+
+def error(problem: SpeechlaneError) -> Message:
+    return {"type": "error", **problem.as_fields()}
+
+
+def warning(problem: SpeechlaneError) -> Message:
+    return {"type": "warning", **problem.as_fields()}
+
+
+def session_finished(
+    *, duration_ms: int, speech_ms: int, segments: int, engines: Sequence[str], cost: float | None
+) -> Message:
+    return {
+        "type": "session.finished",
+        "duration_ms": duration_ms,
+        "speech_ms": speech_ms,
+        "segments": segments,
+        "engines": list(engines),
+        "cost": cost,
+        "recording": None,
+    }

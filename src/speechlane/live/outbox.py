@@ -1,0 +1,113 @@
+"""Collects the actions that one event causes, and numbers what must be numbered: messages, requests, chunks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+from speechlane.audio import position_to_ms
+from speechlane.engine import EngineIdentity
+from speechlane.live.actions import Action, Decode, RecordChunk, Send
+from speechlane.live.config import SessionHead
+from speechlane.live.events import HypothesisReceived
+from speechlane.live.messages import Message
+from speechlane.provenance import GENESIS, ChunkRecord, digest_of
+from speechlane.provenance.digest import text_sha256
+
+
+class Outbox:
+    """One session's counters and the actions gathered since the last `take`."""
+
+    def __init__(self, head: SessionHead) -> None:
+        self._head = head
+        self._actions: list[Action] = []
+        self._seq = 0
+        self._requests = 0
+        self._chunks = 0
+        self._previous = GENESIS
+        self._postprocess_digest = digest_of({"policy": asdict(head.policy), "software": head.software})
+        self.engines: dict[str, None] = {}
+        """Pins of the engines whose text was settled, in order of first use."""
+
+    def take(self) -> list[Action]:
+        """The actions gathered so far, in order; the outbox is empty afterwards."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    def do(self, action: Action) -> None:
+        self._actions.append(action)
+
+    def next_request(self) -> int:
+        """A number for a decode, never used before in this session."""
+        self._requests += 1
+        return self._requests
+
+    def send(self, message: Message) -> None:
+        """Send a message of which only the newest matters."""
+        self.do(Send(message, durable=False))
+
+    def send_durable(self, message: Message) -> None:
+        """Send a message under the next ``seq``."""
+        self._seq += 1
+        kind = message.pop("type")
+        self.do(Send({"type": kind, "seq": self._seq, **message}, durable=True))
+
+    def record(self, ask: Decode, answer: HypothesisReceived, *, text: str, partials: int, attempt: int) -> ChunkRecord:
+        """Seal the record of the chunk behind a final and wish it stored."""
+        head, engine, heard = self._head, self._head.engine, answer.hypothesis
+        figures = heard.figures
+        options = {**asdict(ask.options), "padded_samples": ask.padded, "language": ask.language}
+        detected = heard.language_probability is not None
+        record = ChunkRecord(
+            chunk_id=f"{head.session}:{self._chunks}",
+            lane="live",
+            session=head.session,
+            job=None,
+            index=self._chunks,
+            channel=ask.channel,
+            start_ms=position_to_ms(ask.start),
+            end_ms=position_to_ms(ask.end),
+            audio_sha256=answer.audio_sha256,
+            engine=engine.engine,
+            engine_version=engine.engine_version,
+            model=engine.model,
+            model_revision=engine.model_revision,
+            model_digest=engine.model_digest,
+            locale_requested=head.config.language or "auto",
+            locale_detected=heard.language if detected else None,
+            locale_probability=heard.language_probability,
+            options=options,
+            options_digest=digest_of(options),
+            padded_ms=figures.padded_ms,
+            prefix_tokens_sha256=digest_of(list(ask.prefix)) if ask.prefix else None,
+            batch_size=figures.batch_size,
+            partial_decodes=partials,
+            preprocess_digest=head.preprocess_digest,
+            postprocess_digest=self._postprocess_digest,
+            device=engine.device,
+            compute_type=engine.compute_type,
+            vendor_request_id=heard.vendor_request_id,
+            region=engine.region,
+            attempt=attempt,
+            route_reason=head.route_reason,
+            queued_ms=figures.queued_ms,
+            compute_ms=figures.compute_ms,
+            billed_ms=None,
+            cost=None,
+            text_sha256=text_sha256(text),
+            at=_utc(head.started_at, answer.at),
+        ).sealed(self._previous)
+        self._chunks += 1
+        self._previous = record.hash
+        self.engines[_pin(engine)] = None
+        self.do(RecordChunk(record))
+        return record
+
+
+def _pin(engine: EngineIdentity) -> str:
+    return f"{engine.engine}/{engine.pin}"
+
+
+def _utc(started_at: str, at: int) -> str:
+    moment = datetime.fromisoformat(started_at) + timedelta(milliseconds=at)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,112 @@
+"""One segment while it is still being settled: what stands, what wavers, what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from speechlane.audio import position_to_ms
+from speechlane.engine import HypothesisWord
+from speechlane.live.actions import Decode
+from speechlane.live.commit import LocalAgreement, folded
+from speechlane.live.config import LivePolicy
+from speechlane.live.events import HypothesisReceived
+from speechlane.transcript import Word
+
+SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")  # noqa: RUF001  the full-width forms are meant
+"""What closes a sentence in the scripts that the engines write."""
+
+
+@dataclass(slots=True)
+class OpenSegment:
+    """Samples from ``start`` on; ``end`` is None while speech goes on.
+
+    ``stable`` words never change again; ``tokens`` are theirs, the next decode's forced prefix; ``stable_end`` is
+    the sample position where they end. ``decoded_to`` is how far a decode has seen.
+    """
+
+    start: int
+    policy: LivePolicy
+    end: int | None = None
+    speech_end: int = 0
+    number: int | None = None
+    revision: int = 0
+    language: str | None = None
+    stable: list[Word] = field(default_factory=list)
+    tokens: tuple[int, ...] = ()
+    stable_end: int = 0
+    decoded_to: int = 0
+    partial_decodes: int = 0
+    failures: int = 0
+    shown: tuple[str, str] = ("", "")
+    echo: str | None = None
+    """The word before a cut: its last sounds, heard again at this segment's start, are not a second word."""
+    last: tuple[Decode, HypothesisReceived] | None = None
+    wavering: tuple[HypothesisWord, ...] = ()
+    """The words of the last answer that do not stand yet."""
+    agreement: LocalAgreement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.agreement = LocalAgreement(self.policy)
+        self.stable_end = self.decoded_to = self.start
+
+    def heard(self, answer: HypothesisReceived) -> tuple[HypothesisWord, ...]:
+        """The words of an answer that count: none where the model itself hears no speech, no echo of a cut word."""
+        heard = answer.hypothesis
+        silent = (
+            not self.stable
+            and heard.no_speech_probability is not None
+            and heard.average_logprob is not None
+            and heard.no_speech_probability > self.policy.no_speech_probability
+            and heard.average_logprob < self.policy.no_speech_logprob
+        )
+        if silent:
+            return ()
+        words = heard.words
+        if words and self.echo is not None and not self.stable:
+            first = words[0]
+            if first.end <= self.policy.post_roll and folded(first.text) == folded(self.echo):
+                return words[1:]
+        return words
+
+    def settle(self, words: Sequence[HypothesisWord]) -> None:
+        """These words stand from now on."""
+        placed = self.placed(words)
+        self.stable.extend(placed)
+        self.tokens += tuple(token for word in words for token in word.tokens)
+        if words:
+            self.stable_end = max(self.stable_end, self.start + words[-1].end)
+
+    def placed(self, words: Sequence[HypothesisWord]) -> list[Word]:
+        """Words at their times in the session: in order behind the stable ones, overlapping nothing."""
+        placed: list[Word] = []
+        floor = self.stable[-1].end_ms if self.stable else position_to_ms(self.start)
+        for word in words:
+            start = max(floor, position_to_ms(self.start + word.start))
+            end = max(start, position_to_ms(self.start + word.end))
+            text = word.text if self.stable or placed else word.text.lstrip()
+            placed.append(Word(text, start, end, word.probability))
+            floor = end
+        return placed
+
+
+def cut_boundary(words: Sequence[HypothesisWord], window: int, policy: LivePolicy, *, from_zero: bool) -> int:
+    """Behind how many of ``words`` a long segment is best cut: the longest gap, a sentence's end counting double.
+
+    Only boundaries well before the window's end count, as far as there are any. ``from_zero``: a cut before the first
+    word is allowed, as settled words stand before it.
+    """
+    best, best_worth = 0, -1
+    for count in range(0 if from_zero else 1, len(words) + 1):
+        end = words[count - 1].end if count else 0
+        if count and end > window - policy.cut_margin:
+            break
+        following = words[count].start if count < len(words) else window
+        worth = max(0, following - end) if count else 0
+        if count and words[count - 1].text.rstrip().endswith(SENTENCE_ENDS):
+            worth += policy.cut_pause
+        if worth >= best_worth:
+            best, best_worth = count, worth
+    if best_worth < 0 and words:
+        return 1
+    return best

@@ -1,0 +1,308 @@
+"""One channel's way from speech scores to settled segments.
+
+Segments stand in a queue, in order of time. Only the first is decoded, by one request at a time; so finals come in
+order, and a slow engine delays captions but never mixes them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from speechlane.audio import position_to_ms
+from speechlane.audio.gate import GateSettings, SpeechEnded, SpeechGate, SpeechStarted
+from speechlane.engine import DecodeOptions, HypothesisWord, Priority
+from speechlane.live import messages
+from speechlane.live.actions import Decode, Release, Withdraw
+from speechlane.live.config import SessionHead
+from speechlane.live.events import DecodeFailed, HypothesisReceived
+from speechlane.live.outbox import Outbox
+from speechlane.live.segment import SENTENCE_ENDS, OpenSegment, cut_boundary
+from speechlane.transcript import Segment, text_of
+
+_SHORTEST = 1_600  # samples (0.1 s): the least that is worth a decode
+
+
+class Timeline:
+    """The segmenting and settling of one channel; speaks only through the outbox."""
+
+    def __init__(self, head: SessionHead, channel: int, outbox: Outbox) -> None:
+        self._config, self._policy, self._channel, self._out = head.config, head.policy, channel, outbox
+        self._gate = SpeechGate(
+            GateSettings(endpointing_ms=head.config.endpointing_ms, frame_samples=head.frame_samples)
+        )
+        self._segments: deque[OpenSegment] = deque()
+        self._asked: tuple[Decode, int] | None = None
+        self._floor = 0
+        self._speech_start = 0
+        self.position = 0
+        """Samples received."""
+        self.numbered = 0
+        """Segments that were shown or settled with text so far."""
+        self.speech = 0
+        """Samples of speech so far, as the gate heard it."""
+
+    @property
+    def settled(self) -> bool:
+        """Nothing waits to be settled."""
+        return not self._segments
+
+    @property
+    def speaking(self) -> bool:
+        return self._gate.speaking
+
+    @property
+    def safe(self) -> int:
+        """All before this position is settled or silence; nothing will be decoded from there again."""
+        if self._segments:
+            return self._segments[0].start
+        margin = self._policy.pre_roll + self._gate.settings.start_window * self._gate.settings.frame_samples
+        return max(self._floor, self._gate.position - margin, 0)
+
+    @property
+    def backlog(self) -> int:
+        """Samples of speech that no decode has seen yet."""
+        return self.position - self._segments[0].decoded_to if self._segments else 0
+
+    @property
+    def asked_at(self) -> int | None:
+        """When the outstanding decode was asked for, or None."""
+        return self._asked[1] if self._asked else None
+
+    # --- audio -------------------------------------------------------------------------------------------------
+
+    def hear(self, at: int, position: int, scores: tuple[float, ...]) -> None:
+        """Take new audio up to ``position`` and the scores of the frames it completed."""
+        self.position = position
+        for score in scores:
+            transition = self._gate.feed(score)
+            if isinstance(transition, SpeechStarted):
+                self._open(transition)
+            elif isinstance(transition, SpeechEnded):
+                self._close(transition, min(transition.position + self._policy.post_roll, self._gate.position))
+            self._advance(at)
+
+    def end_speech(self, at: int) -> None:
+        """Settle what was heard so far: a flush, the end of the audio, a stalled sender."""
+        if self._gate.speaking:
+            self._close(self._gate.end(), self.position)
+        self._advance(at)
+
+    def _open(self, started: SpeechStarted) -> None:
+        start = max(started.position - self._policy.pre_roll, self._floor)
+        self._speech_start = max(started.position, self._floor)
+        self._segments.append(OpenSegment(start=start, policy=self._policy))
+        self._out.send_durable(messages.speech_started(position_to_ms(self._speech_start), self._channel))
+
+    def _close(self, ended: SpeechEnded, end: int) -> None:
+        segment = self._segments[-1]
+        segment.end = self._floor = max(end, segment.start)
+        segment.speech_end = ended.position
+        self.speech += max(0, ended.position - self._speech_start)
+        if len(self._segments) == 1:
+            self.withdraw()
+        speech_end = max(ended.position, self._speech_start)
+        self._out.send_durable(messages.speech_ended(position_to_ms(speech_end), self._channel))
+
+    # --- asking ------------------------------------------------------------------------------------------------
+
+    def withdraw(self) -> None:
+        """Take the outstanding request back; its answer, if it still comes, is ignored."""
+        if self._asked is not None:
+            self._out.do(Withdraw(self._asked[0].request))
+            self._asked = None
+
+    def _advance(self, at: int) -> None:
+        while self._segments and self._asked is None:
+            segment = self._segments[0]
+            if segment.end is None:
+                if self._partial_is_due(segment):
+                    first = segment.last is None
+                    self._ask(at, segment, Priority.FIRST_PARTIAL if first else Priority.PARTIAL)
+                return
+            if segment.end - max(segment.start, segment.stable_end) < _SHORTEST:
+                self._settle_without_decode(segment)
+            elif segment.last is not None and segment.last[0].end >= segment.speech_end + self._policy.shown_margin:
+                # The last partial has seen all the speech: it is the final.
+                self._settle(segment, *segment.last, segment.wavering)
+            else:
+                self._ask(at, segment, Priority.FINAL)
+
+    def _partial_is_due(self, segment: OpenSegment) -> bool:
+        length = self._gate.position - segment.start
+        if not self._config.interim:
+            return length >= self._policy.hard_cut
+        waited = self._gate.position - segment.decoded_to
+        enough = self._policy.step if segment.last is not None else self._policy.first_window + self._policy.pre_roll
+        return waited >= enough
+
+    def _ask(self, at: int, segment: OpenSegment, priority: Priority, options: DecodeOptions | None = None) -> None:
+        limit = segment.end if segment.end is not None else self._gate.position
+        end = min(limit, segment.start + self._policy.max_window)
+        ask = Decode(
+            request=self._out.next_request(),
+            channel=self._channel,
+            start=segment.start,
+            end=end,
+            padded=self._policy.padded(end - segment.start),
+            language=segment.language or self._config.language,
+            prefix=segment.tokens,
+            options=options or DecodeOptions(),
+            priority=priority,
+        )
+        self._asked = (ask, at)
+        self._out.do(ask)
+
+    # --- answers -----------------------------------------------------------------------------------------------
+
+    def answered(self, event: HypothesisReceived) -> bool:
+        """Take an answer; False when it is not the one waited for (withdrawn, or another channel's)."""
+        if self._asked is None or self._asked[0].request != event.request:
+            return False
+        ask, self._asked = self._asked[0], None
+        segment = self._segments[0]
+        segment.decoded_to = ask.end
+        whole = segment.end is not None and ask.end >= segment.end
+        long = ask.end - ask.start >= self._policy.hard_cut
+        heard = event.hypothesis
+        if (heard.repetitive or heard.truncated) and not ask.options.repetition_guard:
+            # A loop is neither shown nor settled nor fed back; what must be settled now is decoded once more.
+            segment.partial_decodes += 1
+            if whole or long:
+                self._ask(event.at, segment, Priority.FINAL, replace(ask.options, repetition_guard=True))
+        else:
+            words = segment.heard(event)
+            if whole:
+                self._settle(segment, ask, event, words)
+            elif long:
+                self._cut(segment, ask, event, words)
+            else:
+                self._partial(segment, ask, event, words)
+        self._advance(event.at)
+        return True
+
+    def failed(self, event: DecodeFailed) -> bool | None:
+        """Take a failure; None when it is not the one waited for, True when it can be lived with."""
+        if self._asked is None or self._asked[0].request != event.request:
+            return None
+        ask, self._asked = self._asked[0], None
+        segment = self._segments[0]
+        segment.failures += 1
+        if not event.retryable or segment.failures >= self._policy.final_attempts:
+            return False
+        if segment.end is None:
+            segment.decoded_to = ask.end  # a partial: the next step asks again
+        self._advance(event.at)
+        return True
+
+    def _partial(
+        self, segment: OpenSegment, ask: Decode, event: HypothesisReceived, words: tuple[HypothesisWord, ...]
+    ) -> None:
+        window = ask.end - ask.start
+        count = segment.agreement.update(words, window)
+        if count:
+            segment.language = segment.language or event.hypothesis.language
+        segment.settle(words[:count])
+        segment.partial_decodes += 1
+        segment.last, segment.wavering, segment.failures = (ask, event), words[count:], 0
+        if window >= self._policy.soft_cut and segment.stable and count < len(words):
+            gap = words[count].start - (segment.stable_end - segment.start)
+            sentence = segment.stable[-1].text.rstrip().endswith(SENTENCE_ENDS)
+            if gap >= self._policy.cut_pause or (sentence and gap >= 0):
+                self._settle(segment, ask, event, (), behind=segment.stable_end + max(gap, 0) // 2)
+                return
+        self._show(segment, segment.wavering, window, event.hypothesis.language)
+
+    def _show(self, segment: OpenSegment, words: tuple[HypothesisWord, ...], window: int, language: str | None) -> None:
+        if not self._config.interim:
+            return
+        edge = window
+        if self._gate.position - self._gate.speech_end < self._policy.shown_margin:
+            edge -= self._policy.shown_margin  # still speaking: a word at the very edge is likely cut
+        unstable = segment.placed([word for word in words if word.end <= edge])
+        shown = (text_of(segment.stable), text_of(unstable))
+        if shown == segment.shown:
+            return
+        segment.shown = shown
+        self._number(segment)
+        segment.revision += 1
+        start_ms = (segment.stable or unstable)[0].start_ms if segment.stable or unstable else None
+        self._out.send(
+            messages.caption_partial(
+                channel=self._channel,
+                segment=segment.number or 0,
+                revision=segment.revision,
+                start_ms=position_to_ms(segment.start) if start_ms is None else start_ms,
+                stable=segment.stable,
+                unstable=unstable,
+                language=self._config.language or language,
+                with_words=self._config.words,
+            )
+        )
+
+    def _number(self, segment: OpenSegment) -> None:
+        if segment.number is None:
+            self.numbered += 1
+            segment.number = self.numbered
+
+    # --- settling ----------------------------------------------------------------------------------------------
+
+    def _cut(
+        self, segment: OpenSegment, ask: Decode, event: HypothesisReceived, words: tuple[HypothesisWord, ...]
+    ) -> None:
+        """Settle the front of a segment that has grown too long for one window; the rest goes on as the next."""
+        window = ask.end - ask.start
+        count = cut_boundary(words, window, self._policy, from_zero=bool(segment.stable))
+        if not count and not segment.stable:
+            # A long window without a word: keep its last second, where a word may be beginning.
+            self._settle(segment, ask, event, (), behind=max(ask.start, ask.end - self._policy.padding_margin))
+            return
+        end = words[count - 1].end if count else segment.stable_end - segment.start
+        following = words[count].start if count < len(words) else min(window, end + 2 * self._policy.shown_margin)
+        self._settle(segment, ask, event, words[:count], behind=ask.start + end + max(0, following - end) // 2)
+
+    def _settle(
+        self,
+        segment: OpenSegment,
+        ask: Decode,
+        event: HypothesisReceived,
+        words: tuple[HypothesisWord, ...],
+        *,
+        behind: int | None = None,
+    ) -> None:
+        """Make a segment final; with ``behind`` its rest from there on becomes the next segment."""
+        segment.settle(words)
+        if segment.stable or segment.number is not None:
+            self._number(segment)
+            settled = Segment(
+                channel=self._channel,
+                number=segment.number or 0,
+                start_ms=segment.stable[0].start_ms if segment.stable else position_to_ms(segment.start),
+                end_ms=segment.stable[-1].end_ms if segment.stable else position_to_ms(ask.end),
+                words=tuple(segment.stable),
+                language=self._config.language or segment.language or event.hypothesis.language,
+            )
+            record = self._out.record(
+                ask,
+                event,
+                text=settled.text,
+                partials=segment.partial_decodes,
+                attempt=1 + segment.failures + ask.options.repetition_guard,
+            )
+            self._out.send_durable(messages.caption_final(settled, [record], with_words=self._config.words))
+        self._segments.popleft()
+        if behind is not None:
+            rest = OpenSegment(start=max(behind, segment.stable_end), policy=self._policy)
+            rest.end = None if segment.end is None else max(segment.end, rest.start)
+            rest.speech_end = segment.speech_end
+            rest.echo = segment.stable[-1].text if segment.stable else None
+            self._segments.appendleft(rest)
+        self._out.do(Release(self._channel, self.safe))
+
+    def _settle_without_decode(self, segment: OpenSegment) -> None:
+        """A remnant too short to decode: what stands is its text."""
+        if segment.last is not None and (segment.stable or segment.number is not None):
+            self._settle(segment, *segment.last, ())
+            return
+        self._segments.popleft()
+        self._out.do(Release(self._channel, self.safe))

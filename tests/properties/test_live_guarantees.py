@@ -1,0 +1,172 @@
+"""The live contract's guarantees hold under any revision of any word, any delay and any cut of the audio."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from live_simulation import BLOCK, Script, Simulation, Spoken, honest, revising
+
+from speechlane.live import events
+from speechlane.live.replay import replay
+from speechlane.provenance import GENESIS
+from speechlane.provenance.digest import text_sha256
+
+pytestmark = pytest.mark.properties
+
+
+@st.composite
+def scripts(draw: st.DrawFn, *, longest: int = 60) -> Script:
+    """Words of 0.1 to 0.7 s with pauses of none to 2 s: short replies, monologues without a breath, long silences."""
+    count = draw(st.integers(0, longest))
+    chance = random.Random(draw(st.integers(0, 2**32)))
+    pause = draw(st.sampled_from([0, 400, 4_000, 16_000]))
+    at = chance.randrange(0, 30_000)
+    words = []
+    for number in range(count):
+        length = chance.randrange(1_600, 11_200)
+        mark = chance.choice(["", "", "", ",", ".", "?"])
+        words.append(Spoken(f" w{number}{mark}", at, at + length))
+        at += length + (chance.randrange(0, pause) if pause else 0) + (chance.random() < 0.1) * 16_000
+    return Script(words, at + chance.randrange(0, 24_000))
+
+
+def check_guarantees(run: Simulation) -> None:
+    """Guarantees 1, 2, 5 and 6 over the messages of one finished session."""
+    stable: dict[tuple[int, int], str] = {}
+    revisions: dict[tuple[int, int], int] = {}
+    finals: dict[int, list[dict]] = defaultdict(list)
+    done: set[tuple[int, int]] = set()
+    for message in run.messages:
+        if message["type"] not in {"caption.partial", "caption.final"}:
+            continue
+        key = (message["channel"], message["segment"])
+        text = "".join(word["text"] for word in message["words"])
+        times = [(word["start_ms"], word["end_ms"]) for word in message["words"]]
+        assert all(start <= end for start, end in times)
+        assert all(before[1] <= after[0] for before, after in zip(times, times[1:], strict=False))
+        assert key not in done, "nothing follows a final"
+        if message["type"] == "caption.partial":
+            assert text == message["stable_text"] + message["unstable_text"]
+            assert text == "" or not text[0].isspace()
+            assert message["stable_text"].startswith(stable.get(key, ""))
+            assert message["revision"] == revisions.get(key, 0) + 1
+            stable[key], revisions[key] = message["stable_text"], message["revision"]
+        else:
+            assert text == message["text"]
+            assert message["text"].startswith(stable.get(key, ""))
+            done.add(key)
+            finals[message["channel"]].append(message)
+    assert set(stable) <= done, "every segment that was shown has its final"
+    for settled in finals.values():
+        assert [final["segment"] for final in settled] == list(range(1, len(settled) + 1))
+        for before, after in zip(settled, settled[1:], strict=False):
+            assert before["end_ms"] <= after["start_ms"]
+        for final in settled:
+            assert final["start_ms"] <= final["end_ms"]
+            assert all(final["start_ms"] <= w["start_ms"] and w["end_ms"] <= final["end_ms"] for w in final["words"])
+
+
+def check_provenance(run: Simulation) -> None:
+    """Each final names one sealed record, recorded before it was sent, chained in order."""
+    named = [record for final in run.of("caption.final") for record in final["provenance"]]
+    assert named == [record.as_fields() for record in run.records]
+    previous = GENESIS
+    for final, record in zip(run.of("caption.final"), run.records, strict=True):
+        assert record.previous == previous
+        assert record.hash == record.expected_hash()
+        assert record.text_sha256 == text_sha256(final["text"])
+        previous = record.hash
+
+
+def check_sequence(run: Simulation) -> None:
+    """Durable messages count 1, 2, 3 ... without gaps, and the session closes clean behind its last."""
+    numbers = [message["seq"] for message in run.messages if "seq" in message]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert run.messages[0]["type"] == "session.started"
+    assert run.closed == 1000
+    assert run.messages[-1]["type"] == "session.finished"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    script=scripts(),
+    seed=st.integers(0, 2**32),
+    rate=st.sampled_from([0.0, 0.3, 1.0]),
+    slowest=st.sampled_from([0, 3, 40, 400]),
+    late=st.booleans(),
+    interim=st.booleans(),
+)
+def test_guarantees_hold_whatever_the_engine_answers(script, seed, rate, slowest, late, interim):
+    """Stable only grows, one final a segment in order, provenance chained, replay exact: under any revisions."""
+    chance = random.Random(seed)
+    run = Simulation(
+        script,
+        revising(seed, rate),
+        latency=lambda: chance.randrange(slowest + 1),
+        late_answers=late,
+        config={"interim": interim},
+    ).run(flush_at=[chance.randrange(script.duration + 1) for _ in range(chance.randrange(4))])
+    check_guarantees(run)
+    check_provenance(run)
+    check_sequence(run)
+    report = replay(run.log)
+    assert report.identical, report.difference
+
+
+@settings(max_examples=100, deadline=None)
+@given(script=scripts(), slowest=st.sampled_from([0, 3, 40, 400]), seed=st.integers(0, 2**32))
+def test_every_word_appears_once_when_the_engine_hears_well(script, slowest, seed):
+    """With an engine that errs only on words cut by the window's edge, the finals are the script: none lost or twice."""
+    chance = random.Random(seed)
+    run = Simulation(script, honest, latency=lambda: chance.randrange(slowest + 1)).run()
+    check_guarantees(run)
+    assert run.text.split() == [word.text.strip() for word in script.words]
+
+
+@settings(max_examples=50, deadline=None)
+@given(duration=st.integers(0, 600_000), seed=st.integers(0, 2**32))
+def test_silence_stays_silent(duration, seed):
+    """Audio without speech asks nothing of the engine and gives no text."""
+    run = Simulation(Script([], duration), revising(seed, 1.0)).run()
+    assert run.asked == []
+    assert run.of("caption.partial") == run.of("caption.final") == []
+    check_sequence(run)
+
+
+@settings(max_examples=50, deadline=None)
+@given(script=scripts(longest=30), seed=st.integers(0, 2**32))
+def test_failures_end_in_an_end_state(script, seed):
+    """Whatever decodes fail, the session ends: finished, or closed 1011 behind an error; guarantees hold until then."""
+    chance = random.Random(seed)
+
+    def fail(ask):
+        if chance.random() < 0.3:
+            return events.DecodeFailed(ask.end // 16, ask.request, "engine_failed", "scripted", chance.random() < 0.8)
+        return None
+
+    run = Simulation(script, honest, fail=fail).run()
+    assert run.closed in {1000, 1011}
+    if run.closed == 1011:
+        assert run.messages[-1]["type"] == "error"
+        assert run.messages[-1]["fault"] == "engine"
+    else:
+        check_guarantees(run)
+    assert replay(run.log).identical
+
+
+@settings(max_examples=60, deadline=None)
+@given(script=scripts(longest=40), cut=st.integers(0, 10**6))
+def test_a_flush_settles_all_that_was_heard(script, cut):
+    """`audio.flushed` comes once, and behind it no earlier word is settled any more."""
+    position = (cut % (script.duration + 1)) // BLOCK * BLOCK
+    run = Simulation(script, honest).run(flush_at=[position])
+    (flushed,) = run.of("audio.flushed")
+    behind = run.messages[run.messages.index(flushed) :]
+    flushed_at = int(flushed["id"][1:]) // 16
+    for message in behind:
+        if message["type"] == "caption.final":
+            assert message["start_ms"] >= flushed_at
