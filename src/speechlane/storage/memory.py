@@ -1,0 +1,59 @@
+"""The storage seams without a disk: for tests, and for embedding where nothing needs to last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from speechlane.provenance import ChunkQuery, ChunkRecord
+from speechlane.storage.registry import chain_name, chain_of, check_link, check_query, locale_of, refuse_other
+
+
+class MemoryRegistry:
+    """`provenance.Registry` in a list."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, ChunkRecord]] = []
+
+    async def append(self, tenant: str, record: ChunkRecord) -> None:
+        for owner, known in self._rows:
+            if owner == tenant and known.chunk_id == record.chunk_id:
+                refuse_other(record, known.hash)
+                return
+        tail = self._chain(tenant, chain_of(record))[-1:]
+        check_link(record, (tail[0].index, tail[0].hash) if tail else None)
+        self._rows.append((tenant, record))
+
+    async def chain(self, tenant: str, *, session: str | None = None, job: str | None = None) -> Sequence[ChunkRecord]:
+        return self._chain(tenant, chain_name(session, job))
+
+    async def search(self, tenant: str, query: ChunkQuery) -> tuple[Sequence[ChunkRecord], str | None]:
+        check_query(query)
+        end = int(query.cursor) if query.cursor is not None else len(self._rows)
+        found = [
+            (row, record)
+            for row, (owner, record) in enumerate(self._rows[:end])
+            if owner == tenant and _matches(record, query)
+        ]
+        found.reverse()
+        page = found[: query.limit]
+        return [record for _, record in page], str(page[-1][0]) if len(found) > len(page) else None
+
+    def _chain(self, tenant: str, name: str) -> list[ChunkRecord]:
+        return [record for owner, record in self._rows if owner == tenant and chain_of(record) == name]
+
+
+def _matches(record: ChunkRecord, query: ChunkQuery) -> bool:
+    asked_and_found = (
+        (query.job, record.job),
+        (query.session, record.session),
+        (query.engine, record.engine),
+        (query.model, record.model),
+        (query.revision, record.model_revision),
+        (query.locale, locale_of(record)),
+        (query.audio_sha256, record.audio_sha256),
+    )
+    return (
+        all(asked is None or asked == found for asked, found in asked_and_found)
+        and (query.since is None or query.since <= record.at)
+        and (query.until is None or record.at < query.until)
+    )
