@@ -1,0 +1,265 @@
+"""One model, many askers: a worker thread that owns the model and takes its work from one bounded priority queue.
+
+There is never a lock per session. Requests that may share a batch are decoded together, finals go before partials, and
+the batch lane uses what is left, with a bound on how long it can be passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from speechlane.audio import position_to_ms
+from speechlane.engine import Priority
+from speechlane.engine.checks import engine_closed
+from speechlane.errors import EngineFailed, OverCapacity, SpeechlaneError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from speechlane.engine import Capabilities, DecodeRequest, EngineIdentity, Hypothesis
+
+
+class BatchDecoder(Protocol):
+    """A model that decodes several requests at once, in one thread; `WhisperDecoder` is one."""
+
+    @property
+    def identity(self) -> EngineIdentity: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def check(self, request: DecodeRequest) -> None:
+        """Raise InvalidInput for what the model cannot take; called on the asker's thread."""
+        ...
+
+    def batch_key(self, request: DecodeRequest) -> Hashable:
+        """Only requests with equal keys share a batch."""
+        ...
+
+    def decode_batch(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        """Answers in the order of the requests."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request in the queue. ``order`` counts arrivals; ``alone`` after its batch failed."""
+
+    request: DecodeRequest
+    key: Hashable
+    order: int
+    future: asyncio.Future[Hypothesis]
+    asked_at: float
+    alone: bool = False
+    passed_over: int = 0
+
+    @property
+    def is_background(self) -> bool:
+        return self.request.priority is Priority.BATCH
+
+
+class EngineDispatcher:
+    """An `Engine` over a `BatchDecoder`. Call it from one event loop; the decoder is used by its own thread only.
+
+    Order: lower `Priority` first, then first come, first served. A request of the batch lane that was passed over
+    ``patience`` times goes before partials, never before finals: a final waits for the decode in flight and for finals
+    before it, nothing else. The two lanes never share a batch, so that no caption waits for a recording's chunk.
+
+    When the queue is full the newcomer is refused, unless it outranks the last in the queue, which is then refused in
+    its stead: a final is refused only by a queue full of finals.
+
+    Args:
+        decoder: the loaded model; `aclose` closes it.
+        max_batch: live requests decoded together at most.
+        max_background_batch: batch-lane requests decoded together at most; one decode is what a final may wait for.
+        max_waiting: requests in the queue at most.
+        patience: decodes of the live lane that may go before a waiting request of the batch lane.
+        clock: seconds, monotonic; measures the figures.
+    """
+
+    def __init__(
+        self,
+        decoder: BatchDecoder,
+        *,
+        max_batch: int = 8,
+        max_background_batch: int = 1,
+        max_waiting: int = 256,
+        patience: int = 8,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._decoder = decoder
+        self._max_batch = max_batch
+        self._max_background_batch = max_background_batch
+        self._max_waiting = max_waiting
+        self._patience = patience
+        self._clock = clock
+        self._waiting: list[_Waiting] = []
+        self._changed = threading.Condition()  # guards the queue and the two below
+        self._closed = False
+        self._arrivals = 0
+        self._thread = threading.Thread(target=self._work, name="speechlane-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def identity(self) -> EngineIdentity:
+        return self._decoder.identity
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._decoder.capabilities
+
+    async def decode(self, request: DecodeRequest) -> Hypothesis:
+        """Decode one window; see `Engine.decode`.
+
+        Raises:
+            InvalidInput: the model's capabilities exclude the request.
+            OverCapacity: ``engine_queue_full``.
+            EngineFailed: ``engine_closed``, or the model failed.
+        """
+        self._decoder.check(request)
+        waiting = self._enqueue(request, asyncio.get_running_loop().create_future())
+        try:
+            return await waiting.future
+        except asyncio.CancelledError:
+            with self._changed:
+                if waiting in self._waiting:
+                    self._waiting.remove(waiting)
+            raise
+
+    async def aclose(self) -> None:
+        """Finish the decode in flight, refuse what waits, free the model. Closing twice does nothing more."""
+        with self._changed:
+            self._closed = True
+            refused, self._waiting = self._waiting, []
+            self._changed.notify()
+        for waiting in refused:
+            _settle(waiting, engine_closed())
+        await asyncio.to_thread(self._thread.join)
+
+    def _enqueue(self, request: DecodeRequest, future: asyncio.Future[Hypothesis]) -> _Waiting:
+        with self._changed:
+            if self._closed:
+                raise engine_closed()
+            self._arrivals += 1
+            waiting = _Waiting(request, self._decoder.batch_key(request), self._arrivals, future, self._clock())
+            if len(self._waiting) >= self._max_waiting:
+                last = max(self._waiting, key=_rank)
+                if _rank(last) < _rank(waiting):
+                    raise self._full()
+                self._waiting.remove(last)
+                _settle(last, self._full())
+            self._waiting.append(waiting)
+            self._changed.notify()
+        return waiting
+
+    def _full(self) -> OverCapacity:
+        return OverCapacity(
+            "engine_queue_full",
+            f"The engine's queue holds its limit of {self._max_waiting} windows. Ask again later, or another route.",
+            limit=self._max_waiting,
+        )
+
+    def _work(self) -> None:
+        """The worker thread: until closed, take the next batch and answer it; then free the model."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    break
+                batch = self._take()
+            self._answer(batch)
+        self._decoder.close()
+
+    def _take(self) -> list[_Waiting]:
+        """Remove and return the requests to decode next."""
+        first = min(self._waiting, key=self._turn)
+        if first.alone:
+            batch = [first]
+        else:
+            room = self._max_background_batch if first.is_background else self._max_batch
+            alike = [
+                waiting
+                for waiting in self._waiting
+                if waiting.key == first.key and waiting.is_background == first.is_background and not waiting.alone
+            ]
+            batch = sorted(alike, key=self._turn)[:room]
+        self._waiting = [waiting for waiting in self._waiting if waiting not in batch]
+        if not first.is_background:
+            for waiting in self._waiting:
+                waiting.passed_over += waiting.is_background
+        return batch
+
+    def _turn(self, waiting: _Waiting) -> tuple[float, int]:
+        """Whose turn it is: the lowest. Patience at its end puts a request between finals and partials."""
+        if waiting.is_background and waiting.passed_over >= self._patience:
+            return (Priority.FINAL + 0.5, waiting.order)
+        return _rank(waiting)
+
+    def _answer(self, batch: list[_Waiting]) -> None:
+        started = self._clock()
+        try:
+            hypotheses = self._decoder.decode_batch([waiting.request for waiting in batch])
+        except Exception as error:  # noqa: BLE001 - the thread must outlive any decoder's fault
+            self._recover(batch, error)
+            return
+        compute_ms = round((self._clock() - started) * 1000)
+        for waiting, hypothesis in zip(batch, hypotheses, strict=True):
+            figures = replace(
+                hypothesis.figures,
+                queued_ms=round((started - waiting.asked_at) * 1000),
+                compute_ms=compute_ms,
+                batch_size=len(batch),
+                padded_ms=position_to_ms(waiting.request.padded_samples),
+            )
+            _settle(waiting, replace(hypothesis, figures=figures))
+
+    def _recover(self, batch: list[_Waiting], error: Exception) -> None:
+        """One request's fault is not its neighbours': after a failed batch each is tried alone, in its turn."""
+        if len(batch) == 1:
+            _settle(batch[0], _as_engine_error(error))
+            return
+        with self._changed:
+            closed = self._closed
+            if not closed:
+                self._waiting.extend(batch)
+                for waiting in batch:
+                    waiting.alone = True
+        if closed:
+            for waiting in batch:
+                _settle(waiting, _as_engine_error(error))
+
+
+def _rank(waiting: _Waiting) -> tuple[float, int]:
+    return (waiting.request.priority, waiting.order)
+
+
+def _as_engine_error(error: Exception) -> SpeechlaneError:
+    if isinstance(error, SpeechlaneError):
+        return error
+    failed = EngineFailed("engine_failed", f"The engine raised {type(error).__name__}: {error}. Try another engine.")
+    failed.__cause__ = error
+    return failed
+
+
+def _settle(waiting: _Waiting, outcome: Hypothesis | SpeechlaneError) -> None:
+    """Settle a request's future on its own loop; one that was cancelled has nobody left to tell."""
+
+    def settle() -> None:
+        if waiting.future.done():
+            return
+        if isinstance(outcome, SpeechlaneError):
+            waiting.future.set_exception(outcome)
+        else:
+            waiting.future.set_result(outcome)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        waiting.future.get_loop().call_soon_threadsafe(settle)
