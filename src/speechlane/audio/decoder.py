@@ -6,10 +6,10 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speechlane.audio.format import AudioFormat
-from speechlane.audio.resampler import Frames, Resampler
+from speechlane.audio.frames import Frames, downmix, sanitize, split
+from speechlane.audio.resampler import Resampler
 from speechlane.audio.samples import Samples
 
 
@@ -53,7 +53,7 @@ class StreamDecoder:
 
 
 def decode_frames(data: bytes, audio_format: AudioFormat) -> Frames:
-    """Whole sample frames as float32 of shape (n, channels), within -1..1 (see `sanitize`)."""
+    """Whole sample frames as float32 of shape (n, channels), within -1..1 (floats: see `sanitize`)."""
     match audio_format.encoding:
         case "pcm_s16le":
             samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
@@ -64,30 +64,6 @@ def decode_frames(data: bytes, audio_format: AudioFormat) -> Frames:
         case _:
             samples = alaw_table()[np.frombuffer(data, np.uint8)]
     return samples.reshape(-1, audio_format.channels)
-
-
-def sanitize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy fit for filters and models: NaN and infinity become 0, the rest is clipped to -1..1.
-
-    One NaN would stay in a resampler's state and silence a whole session; floats beyond full scale are clipped just
-    as a converter to any integer format would clip them.
-    """
-    finite = np.where(np.isfinite(samples), samples, np.float32(0))
-    return np.clip(finite, -1, 1).astype(np.float32, copy=False)
-
-
-def downmix(frames: Frames) -> Frames:
-    """The mean of all channels, shape (n, 1); never louder than the loudest of them."""
-    total = frames[:, 0].copy()
-    # Channel by channel, so that the order of the additions does not depend on how many frames came at once.
-    for channel in range(1, frames.shape[1]):
-        total += frames[:, channel]
-    return (total / np.float32(frames.shape[1])).reshape(-1, 1)
-
-
-def split(frames: Frames) -> list[Samples]:
-    """One contiguous array a channel."""
-    return [np.ascontiguousarray(frames[:, channel]) for channel in range(frames.shape[1])]
 
 
 @cache

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
+from speechlane.audio.frames import Frames
 from speechlane.audio.samples import SAMPLE_RATE
-
-Frames = NDArray[np.float32]
-"""Sample frames of several channels, shape (n, channels), C order."""
 
 QUALITY = "HQ"
 """libsoxr's 20-bit recipe: linear phase, pass band to 0.913 of the lower Nyquist frequency."""

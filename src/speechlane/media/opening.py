@@ -1,0 +1,116 @@
+"""Opening a media file with FFmpeg's libraries: nothing else on the machine is opened, and each fault has its name.
+
+A "recording" may be a playlist or script (HLS, DASH, SDP, ffconcat ...) that makes FFmpeg open other local files or
+URLs. Two walls stand against it: FFmpeg is handed an open file, never a name, with every protocol switched off, and
+each request to open another resource is refused by `_refuse_other_files`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+from av.container import InputContainer
+
+from speechlane.errors import InvalidAudio, InvalidInput
+
+NO_PROTOCOL = "none"
+"""An entry of ``protocol_whitelist`` that matches no protocol."""
+
+READ_BUFFER = 1 << 17  # bytes; each read crosses from FFmpeg into Python
+
+
+class _Nameless:
+    """An open file without its name, so that only the bytes decide what it is, and no path is relative to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
+        self.seek = file.seek
+        self.tell = file.tell
+
+
+# How files begin that FFmpeg certainly knows: if one cannot be opened, it is damaged rather than no recording.
+_SIGNATURES = {
+    "WAV": (0, b"RIFF"),
+    "WAV (RF64)": (0, b"RF64"),
+    "AIFF": (0, b"FORM"),
+    "FLAC": (0, b"fLaC"),
+    "Ogg": (0, b"OggS"),
+    "MP3": (0, b"ID3"),
+    "Matroska or WebM": (0, b"\x1a\x45\xdf\xa3"),
+    "MP4": (4, b"ftyp"),
+}
+
+
+@contextmanager
+def open_container(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, BinaryIO]]:
+    """The open container and the file under it; both are closed on leaving.
+
+    Raises:
+        InvalidInput: ``file_not_found`` or ``file_unreadable``, field ``file``.
+        InvalidAudio: ``empty_file``, ``not_audio``, ``unreadable_audio`` or ``refers_to_other_files``, field ``file``.
+    """
+    with _open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise InvalidAudio("empty_file", "The file has 0 bytes. Send the recording itself.", field="file", limit=1)
+        head = file.read(16)
+        file.seek(0)
+        try:
+            container = av.open(
+                _Nameless(file),
+                "r",
+                options={"protocol_whitelist": NO_PROTOCOL},
+                metadata_errors="replace",
+                buffer_size=READ_BUFFER,
+                io_open=_refuse_other_files,
+            )
+        except av.FFmpegError as error:
+            raise _cannot_open(head, size, error) from error
+        with container:
+            yield container, file
+
+
+def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return Path(path).open("rb")
+    except FileNotFoundError as error:
+        raise InvalidInput("file_not_found", f"There is no file {path}. Check the path.", field="file") from error
+    except OSError as error:
+        raise InvalidInput(
+            "file_unreadable",
+            f"{path} cannot be read: {error.strerror}. Name a file that this program may read.",
+            field="file",
+        ) from error
+
+
+def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> Any:
+    """FFmpeg's request, while it reads the recording, to open another resource."""
+    del url, flags, options
+    raise InvalidAudio(
+        "refers_to_other_files",
+        "The file is a playlist or script that points to other files or addresses, which are never opened. "
+        "Send the recording itself.",
+        field="file",
+    )
+
+
+def _cannot_open(head: bytes, size: int, error: av.FFmpegError) -> InvalidAudio:
+    for name, (offset, signature) in _SIGNATURES.items():
+        if head[offset:].startswith(signature):
+            return InvalidAudio(
+                "unreadable_audio",
+                f"The file begins as {name} but cannot be read ({size} bytes; {error.strerror}): it is damaged or cut "
+                "off. Send the whole file.",
+                field="file",
+            )
+    return InvalidAudio(
+        "not_audio",
+        f"The file ({size} bytes) is no audio or video that FFmpeg's libraries can read. Send a recording, for "
+        "example WAV, FLAC, MP3, Ogg, MP4 or WebM.",
+        field="file",
+    )
