@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +48,7 @@ def check_guarantees(run: Simulation) -> None:
         text = "".join(word["text"] for word in message["words"])
         times = [(word["start_ms"], word["end_ms"]) for word in message["words"]]
         assert all(start <= end for start, end in times)
-        assert all(before[1] <= after[0] for before, after in zip(times, times[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in pairwise(times))
         assert key not in done, "nothing follows a final"
         if message["type"] == "caption.partial":
             assert text == message["stable_text"] + message["unstable_text"]
@@ -63,7 +64,7 @@ def check_guarantees(run: Simulation) -> None:
     assert set(stable) <= done, "every segment that was shown has its final"
     for settled in finals.values():
         assert [final["segment"] for final in settled] == list(range(1, len(settled) + 1))
-        for before, after in zip(settled, settled[1:], strict=False):
+        for before, after in pairwise(settled):
             assert before["end_ms"] <= after["start_ms"]
         for final in settled:
             assert final["start_ms"] <= final["end_ms"]
@@ -120,7 +121,7 @@ def test_guarantees_hold_whatever_the_engine_answers(script, seed, rate, slowest
 @settings(max_examples=100, deadline=None)
 @given(script=scripts(), slowest=st.sampled_from([0, 3, 40, 400]), seed=st.integers(0, 2**32))
 def test_every_word_appears_once_when_the_engine_hears_well(script, slowest, seed):
-    """With an engine that errs only on words cut by the window's edge, the finals are the script: none lost or twice."""
+    """With an engine that errs only on words cut by the window's edge, the finals are the script, each word once."""
     chance = random.Random(seed)
     run = Simulation(script, honest, latency=lambda: chance.randrange(slowest + 1)).run()
     check_guarantees(run)

@@ -72,6 +72,16 @@ class PingReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtocolBroken:
+    """The client sent what the contract does not know; ``message`` tells it what and what to send instead."""
+
+    at: int
+    code: str
+    message: str
+    field: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     """The moment that `next_deadline` named has come."""
 
@@ -93,6 +103,7 @@ Event = (
     | FlushRequested
     | FinishRequested
     | PingReceived
+    | ProtocolBroken
     | DeadlinePassed
     | ShutdownRequested
 )

@@ -97,6 +97,9 @@ class Session:
             case events.PingReceived():
                 self._last_activity = event.at
                 self._out.send(messages.pong(event.id))
+            case events.ProtocolBroken():
+                broken = InvalidInput(event.code, event.message, field=event.field)
+                self._end(event.at, _Ending(1008, "protocol broken", broken))
             case events.DeadlinePassed():
                 self._deadline(event.at)
             case events.ShutdownRequested():

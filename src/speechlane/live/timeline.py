@@ -19,6 +19,7 @@ from speechlane.live.events import DecodeFailed, HypothesisReceived
 from speechlane.live.outbox import Outbox
 from speechlane.live.segment import SENTENCE_ENDS, OpenSegment, cut_boundary
 from speechlane.transcript import Segment, text_of
+from speechlane.transcript.language import primary_subtag
 
 _SHORTEST = 1_600  # samples (0.1 s): the least that is worth a decode
 
@@ -31,6 +32,7 @@ class Timeline:
         self._gate = SpeechGate(
             GateSettings(endpointing_ms=head.config.endpointing_ms, frame_samples=head.frame_samples)
         )
+        self._language = primary_subtag(head.config.language) if head.config.language else None
         self._segments: deque[OpenSegment] = deque()
         self._asked: tuple[Decode, int] | None = None
         self._floor = 0
@@ -145,7 +147,7 @@ class Timeline:
             start=segment.start,
             end=end,
             padded=self._policy.padded(end - segment.start),
-            language=segment.language or self._config.language,
+            language=self._language or segment.language,
             prefix=segment.tokens,
             options=options or DecodeOptions(),
             priority=priority,

@@ -1,0 +1,5 @@
+"""Which engine takes a session or a job, and why."""
+
+from speechlane.router.route import Route, RouteRequest, choose_route
+
+__all__ = ["Route", "RouteRequest", "choose_route"]

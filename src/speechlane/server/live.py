@@ -1,0 +1,113 @@
+"""The WebSocket door of the live lane, ``/v1/live``: frames to the driver, the driver's messages to the client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from speechlane.errors import InvalidInput, NotAuthenticated, NotFound, OverCapacity, SpeechlaneError
+from speechlane.live import messages
+from speechlane.runtime.live_driver import LiveDriver
+from speechlane.runtime.live_hub import LiveHub
+from speechlane.server.auth import Authenticator
+from speechlane.server.live_schema import Finish, Flush, Ping, read_control, read_start
+
+_LOGGER = logging.getLogger(__name__)
+
+SUBPROTOCOL = "speechlane.v1"
+START_TIMEOUT_S = 15
+
+
+class LiveDoor:
+    """Handles one connection after another; holds no session itself."""
+
+    def __init__(self, hub: LiveHub, authenticator: Authenticator) -> None:
+        self._hub, self._authenticator = hub, authenticator
+
+    async def __call__(self, socket: WebSocket) -> None:
+        """One connection from handshake to close."""
+        offered = socket.scope.get("subprotocols", [])
+        await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        try:
+            tenant = self._authenticator.websocket_tenant(socket)
+            async with asyncio.timeout(START_TIMEOUT_S):
+                frame = await socket.receive()
+            if frame["type"] == "websocket.disconnect":
+                return
+            driver = self._hub.open(tenant, read_start(frame.get("text")))
+        except WebSocketDisconnect:
+            return
+        except TimeoutError:
+            late = InvalidInput(
+                "start_timeout",
+                f"No session.start came within {START_TIMEOUT_S} s. Send it first.",
+                limit=START_TIMEOUT_S,
+            )
+            await _refuse(socket, late, 4408)
+        except SpeechlaneError as problem:
+            await _refuse(socket, problem, _close_code(problem))
+        else:
+            await self._serve(socket, driver)
+
+    async def _serve(self, socket: WebSocket, driver: LiveDriver) -> None:
+        reader = asyncio.create_task(_read(socket, driver))
+        try:
+            async for text in driver.outgoing:
+                await socket.send_text(text)
+            await socket.close(driver.outgoing.close_code or 1011, driver.outgoing.close_reason)
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            # The client is gone: what it said is still settled and recorded.
+            driver.finish()
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+
+
+async def _read(socket: WebSocket, driver: LiveDriver) -> None:
+    """Feed the driver until the client has finished, broken the protocol or gone."""
+    while True:
+        frame = await socket.receive()
+        if frame["type"] == "websocket.disconnect":
+            driver.finish()
+            return
+        data = frame.get("bytes")
+        if data is not None:
+            await driver.audio(data)
+            continue
+        try:
+            control = read_control(frame["text"])
+        except InvalidInput as problem:
+            driver.break_protocol(problem)
+            return
+        match control:
+            case Flush():
+                driver.flush(control.id)
+            case Ping():
+                driver.ping(control.id)
+            case Finish():
+                driver.finish()
+
+
+async def _refuse(socket: WebSocket, problem: SpeechlaneError, code: int) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
+        await socket.send_text(messages.encode(messages.error(problem)))
+        await socket.close(code, problem.code)
+
+
+def _close_code(problem: SpeechlaneError) -> int:
+    match problem:
+        case NotAuthenticated():
+            return 4401
+        case NotFound():
+            return 4404
+        case OverCapacity():
+            return 4429
+        case InvalidInput():
+            return 4400
+        case _:
+            _LOGGER.error("a session could not be opened: %s", problem)
+            return 1011

@@ -1,0 +1,208 @@
+"""Client messages of the live lane, checked: unknown fields are refused by name (docs/protocol.md, section 1)."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from speechlane.audio.format import AudioFormat
+from speechlane.errors import InvalidInput, NotFound
+from speechlane.live.config import SessionConfig
+from speechlane.router import RouteRequest
+from speechlane.runtime.live_hub import StartRequest
+from speechlane.transcript import normalize_language
+
+MAX_METADATA_BYTES = 16_384
+
+_Id = Annotated[str, Field(max_length=200)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Audio(_Strict):
+    encoding: str
+    sample_rate: int | None = None
+    channels: int = 1
+
+
+class _Route(_Strict):
+    engine: str | None = None
+    model: str | None = None
+    sla: Literal["interactive", "standard", "economy"] | None = None
+    reproducibility: Literal["pinned", "compatible", "any"] | None = None
+    privacy: str | None = Field(default=None, pattern=r"^(local_only|region:[A-Za-z0-9-]+|any)$")
+    max_cost_per_hour: float | None = Field(default=None, ge=0, strict=False)
+    fallback: Literal["never", "before_text", "anytime"] | None = None
+    draft: str | None = None
+
+
+class _Start(_Strict):
+    type: Literal["session.start"]
+    audio: _Audio
+    language: str = "auto"
+    interim: bool = True
+    words: bool = True
+    keyterms: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(default=[], max_length=100)
+    endpointing_ms: int = Field(default=500, ge=200, le=5_000)
+    diarize: Literal["none", "speaker", "channel"] = "none"
+    route: _Route = _Route()
+    archive: bool = False
+    metadata: dict[str, Any] = {}
+
+
+class Flush(_Strict):
+    """``audio.flush``."""
+
+    type: Literal["audio.flush"]
+    id: _Id | None = None
+
+
+class Finish(_Strict):
+    """``session.finish``."""
+
+    type: Literal["session.finish"]
+
+
+class Ping(_Strict):
+    """``ping``."""
+
+    type: Literal["ping"]
+    id: _Id | None = None
+
+
+Control = Flush | Finish | Ping
+_CONTROL: TypeAdapter[Control] = TypeAdapter(Annotated[Control, Field(discriminator="type")])
+
+
+def read_start(text: str | None) -> StartRequest:
+    """The first frame of a connection, checked; None when it was binary.
+
+    Raises:
+        InvalidInput: whatever is wrong with it, with the field, the limit and the next step.
+        NotFound: ``unknown_session`` for a ``session.resume``: this server offers none.
+    """
+    if text is None:
+        raise InvalidInput(
+            "bad_start", "The first frame is binary; send a session.start text frame before the audio.", field="type"
+        )
+    fields = _object(text)
+    kind = fields.get("type")
+    if kind == "session.resume":
+        raise NotFound(
+            "unknown_session",
+            "session.resume: this server keeps no sessions to resume (resume_window_s is 0). Send session.start.",
+            field="session",
+        )
+    if kind != "session.start":
+        raise InvalidInput(
+            "bad_start",
+            f"The first frame has type {kind!r}; send session.start first.",
+            field="type",
+            limit=["session.start", "session.resume"],
+        )
+    try:
+        start = _Start.model_validate(fields)
+    except ValidationError as error:
+        raise _refusal("session.start", error) from error
+    return _checked(start)
+
+
+def _checked(start: _Start) -> StartRequest:
+    if start.audio.sample_rate is None:
+        AudioFormat(start.audio.encoding, 16_000, start.audio.channels)  # an unknown encoding is the nearer fault
+        raise InvalidInput(
+            "missing_field", "audio.sample_rate is missing; raw samples need it, in Hz.", field="audio.sample_rate"
+        )
+    audio = AudioFormat(start.audio.encoding, start.audio.sample_rate, start.audio.channels)
+    if start.diarize == "speaker":
+        raise InvalidInput(
+            "diarize_unsupported",
+            'diarize "speaker" is not offered live. Send "none" or "channel", or post the recording to /v1/jobs.',
+            field="diarize",
+            limit=["none", "channel"],
+        )
+    if start.archive:
+        raise InvalidInput(
+            "archive_unsupported",
+            "archive: live sessions are not archived here. Send false, and post the recording to /v1/jobs.",
+            field="archive",
+        )
+    size = len(json.dumps(start.metadata).encode())
+    if size > MAX_METADATA_BYTES:
+        raise InvalidInput(
+            "metadata_too_large",
+            f"metadata is {size} bytes of JSON; send at most {MAX_METADATA_BYTES}.",
+            field="metadata",
+            limit=MAX_METADATA_BYTES,
+        )
+    config = SessionConfig(
+        encoding=audio.encoding,
+        sample_rate=audio.sample_rate,
+        bytes_per_frame=audio.bytes_per_frame,
+        timelines=audio.channels if start.diarize == "channel" else 1,
+        language=normalize_language(start.language),
+        interim=start.interim,
+        words=start.words,
+        endpointing_ms=start.endpointing_ms,
+        diarize=start.diarize,
+        keyterms=tuple(start.keyterms),
+        metadata=start.metadata,
+    )
+    return StartRequest(audio, config, RouteRequest(**start.route.model_dump()))
+
+
+def read_control(text: str) -> Control:
+    """A later text frame, checked.
+
+    Raises:
+        InvalidInput: ``bad_message`` with the field and what is known.
+    """
+    fields = _object(text)
+    try:
+        return _CONTROL.validate_python(fields)
+    except ValidationError as error:
+        raise _refusal("message", error) from error
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput("bad_json", f"The text frame is not JSON ({error}). Send one JSON object.") from error
+    if not isinstance(value, dict):
+        raise InvalidInput(
+            "bad_json", f"The text frame is a JSON {type(value).__name__}; send an object with a type.", field="type"
+        )
+    return value
+
+
+def _refusal(what: str, error: ValidationError) -> InvalidInput:
+    """The first of pydantic's findings, as one sentence with its field and limit."""
+    finding = error.errors(include_url=False)[0]
+    place = [str(part) for part in finding["loc"] if part not in {"audio.flush", "session.finish", "ping"}]
+    field = ".".join(place) or "type"
+    if finding["type"] == "extra_forbidden":
+        return InvalidInput(
+            "unknown_field",
+            f"{what}: the field {field} is not known. Leave it out; docs/protocol.md lists them.",
+            field=field,
+        )
+    if finding["type"] == "missing":
+        return InvalidInput("missing_field", f"{what}: the field {field} is missing. Send it.", field=field)
+    if finding["type"].startswith("union_tag"):
+        return InvalidInput(
+            "unknown_type",
+            f"{what}: the type is not known or missing. Send audio.flush, session.finish or ping.",
+            field="type",
+            limit=["audio.flush", "session.finish", "ping"],
+        )
+    bounds = finding.get("ctx", {})
+    limit = next(
+        (bounds[name] for name in ("le", "ge", "max_length", "min_length", "expected", "pattern") if name in bounds),
+        None,
+    )
+    return InvalidInput("invalid_field", f"{what}: {field}: {finding['msg']}.", field=field, limit=limit)
