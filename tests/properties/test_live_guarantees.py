@@ -162,7 +162,7 @@ def test_failures_end_in_an_end_state(script, seed):
 @settings(max_examples=60, deadline=None)
 @given(script=scripts(longest=40), cut=st.integers(0, 10**6))
 def test_a_flush_settles_all_that_was_heard(script, cut):
-    """`audio.flushed` comes once, and behind it no earlier word is settled any more."""
+    """`audio.flushed` comes once, and what is settled behind it was not over before it."""
     position = (cut % (script.duration + 1)) // BLOCK * BLOCK
     run = Simulation(script, honest).run(flush_at=[position])
     (flushed,) = run.of("audio.flushed")
@@ -170,4 +170,4 @@ def test_a_flush_settles_all_that_was_heard(script, cut):
     flushed_at = int(flushed["id"][1:]) // 16
     for message in behind:
         if message["type"] == "caption.final":
-            assert message["start_ms"] >= flushed_at
+            assert message["end_ms"] > flushed_at

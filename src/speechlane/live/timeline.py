@@ -134,6 +134,10 @@ class Timeline:
         length = self._gate.position - segment.start
         if not self._config.interim:
             return length >= self._policy.hard_cut
+        heard_all = self._gate.speech_end + self._policy.shown_margin
+        if self._gate.position >= heard_all:
+            # A pause: one decode that has heard all the words so far; if the speech has ended, it is the final.
+            return segment.decoded_to < heard_all
         waited = self._gate.position - segment.decoded_to
         enough = self._policy.step if segment.last is not None else self._policy.first_window + self._policy.pre_roll
         return waited >= enough

@@ -1,0 +1,203 @@
+"""Single rules of the session core that the properties do not spell out: deadlines, limits, acks, loops, cuts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from live_simulation import BLOCK, Script, Simulation, Spoken, honest
+
+from speechlane.engine import Hypothesis, HypothesisWord, Priority
+from speechlane.live import Session, events
+from speechlane.live.actions import Close, Send, Withdraw
+from speechlane.live.config import SessionLimits
+
+pytestmark = pytest.mark.unit
+
+
+def sentence(*, words: int = 8, at: int = 16_000, length: int = 4_800) -> list[Spoken]:
+    return [Spoken(f" w{number}", at + number * length, at + (number + 1) * length) for number in range(words)]
+
+
+def sent(actions) -> list[dict]:
+    return [action.message for action in actions if isinstance(action, Send)]
+
+
+def test_idle_sessions_are_settled_and_closed_4408():
+    """A client that sends nothing for the idle timeout is told so and closed 4408."""
+    run = Simulation(Script([], 0))
+    assert run.session.next_deadline() == 60_000
+    actions = run.session.receive(events.DeadlinePassed(60_000))
+    assert [message["type"] for message in sent(actions)] == ["session.finished", "error"]
+    assert sent(actions)[-1]["code"] == "idle_timeout"
+    assert actions[-1] == Close(4408, "idle too long")
+
+
+def test_a_ping_keeps_a_session_open():
+    """A ping is answered at once and moves the idle deadline."""
+    run = Simulation(Script([], 0))
+    (pong,) = sent(run.session.receive(events.PingReceived(50_000, "p1")))
+    assert pong == {"type": "pong", "id": "p1"}
+    assert run.session.next_deadline() == 110_000
+
+
+def test_a_sender_that_stalls_amid_speech_gets_its_words():
+    """No audio for the stall time amid speech settles what was heard; the session stays open."""
+    run = Simulation(Script(sentence(words=40), 400_000))
+    while run.position < 96_000:
+        run.hear_block()
+    assert run.session.next_deadline() == run.at + 2_000
+    run.at += 2_000
+    run._feed(events.DeadlinePassed(run.at))
+    run._answer_due(everything=True)
+    (final,) = run.of("caption.final")
+    assert final["text"].startswith("w0 w1 w2")
+    assert run.closed is None
+
+
+def test_a_session_at_its_longest_is_settled_and_closed_4413():
+    """The limit of audio is told with its number, after everything heard is settled."""
+    script = Script(sentence(words=12), 200_000)
+    run = Simulation(script)
+    head = replace(run.head, limits=SessionLimits(max_session_ms=5_000))
+    run.session = Session(head)
+    run.messages.clear()
+    run.session.receive(events.SessionStarted(0))
+    while run.closed is None and run.position < script.duration:
+        run.hear_block()
+    assert run.closed == 4413
+    assert [message["type"] for message in run.messages[-3:]] == ["caption.final", "session.finished", "error"] or (
+        run.messages[-1]["code"],
+        run.messages[-1]["limit"],
+    ) == ("session_too_long", 5_000)
+
+
+def test_a_stop_of_the_server_settles_and_closes_1012():
+    """Shutdown: the words heard become finals, then an error says restart, then 1012."""
+    run = Simulation(Script(sentence(words=20), 400_000))
+    while run.position < 64_000:
+        run.hear_block()
+    run._feed(events.ShutdownRequested(run.at))
+    run._answer_due(everything=True)
+    assert run.closed == 1012
+    assert run.messages[-1]["code"] == "server_restart"
+    assert len(run.of("caption.final")) == 1
+
+
+def test_a_broken_protocol_settles_and_closes_1008():
+    """What the client said before it broke the protocol is not lost."""
+    run = Simulation(Script(sentence(words=20), 400_000))
+    while run.position < 64_000:
+        run.hear_block()
+    run._feed(events.ProtocolBroken(run.at, "bad_json", "no object", "type"))
+    run._answer_due(everything=True)
+    assert run.closed == 1008
+    assert (run.messages[-1]["type"], run.messages[-1]["field"]) == ("error", "type")
+    assert run.text.startswith("w0 w1")
+
+
+def test_an_engine_that_never_answers_ends_the_session():
+    """A stalled engine is found out by its deadline: error with the engine's fault, close 1011."""
+    run = Simulation(Script(sentence(words=20), 400_000), latency=lambda: 10**6)
+    while not run.asked:
+        run.hear_block()
+    asked_at = run.at
+    while run.position < 64_000:
+        run.hear_block()
+    actions = run.session.receive(events.DeadlinePassed(asked_at + 60_000))
+    assert isinstance(actions[0], Withdraw)
+    assert (sent(actions)[0]["code"], sent(actions)[0]["fault"]) == ("engine_stalled", "engine")
+    assert actions[-1] == Close(1011, "engine_stalled")
+
+
+def test_acks_tell_what_need_not_be_kept():
+    """`replay_from` is where the first unsettled segment begins, in bytes of the client's own stream, never behind."""
+    run = Simulation(Script(sentence(), 160_000)).run()
+    acks = run.of("audio.ack")
+    assert [ack["replay_from_bytes"] for ack in acks] == sorted(ack["replay_from_bytes"] for ack in acks)
+    opened = 31 * 512 - 4_800  # the first frame that holds speech, less the pre-roll
+    assert opened * 2 in {ack["replay_from_bytes"] for ack in acks}
+    assert all(ack["replay_from_bytes"] <= ack["received_bytes"] for ack in acks)
+
+
+def test_a_dropped_partial_sample_is_told():
+    """Bytes that make no whole sample frame at the end cause a warning with the frame's size."""
+    run = Simulation(Script([], 16_000))
+    run.session.receive(events.AudioReceived(10, 512, 1025, ((0.0,),)))
+    (warning, *_) = sent(run.session.receive(events.FinishRequested(20, dropped_bytes=1)))
+    assert (warning["type"], warning["code"], warning["limit"]) == ("warning", "partial_sample", 2)
+
+
+def test_keyterms_that_the_engine_cannot_take_are_told():
+    """An option without effect is never swallowed in silence."""
+    run = Simulation(Script([], 0), config={"keyterms": ("Speechlane",)})
+    assert [(m["type"], m.get("code")) for m in run.messages] == [
+        ("session.started", None),
+        ("warning", "keyterms_unsupported"),
+    ]
+
+
+def test_loops_are_decoded_again_with_the_guard_and_never_shown():
+    """A repetitive answer to a final is asked once more with the repetition guard; nothing of the loop appears."""
+
+    def loops(ask, script):
+        if ask.options.repetition_guard:
+            return honest(ask, script)
+        word = HypothesisWord(" loop", 0, 1_000, 0.9, (99,))
+        return Hypothesis((word,) * 20, "en", repetitive=True)
+
+    run = Simulation(Script(sentence(), 160_000), loops).run()
+    assert run.of("caption.partial") == []
+    assert run.text == "w0 w1 w2 w3 w4 w5 w6 w7"
+    assert run.records[0].attempt == 2
+    assert run.records[0].options["repetition_guard"] is True
+
+
+def test_a_window_without_speech_shows_nothing():
+    """Whisper's own no-speech rule holds: high no-speech probability and low log-probability drop the words."""
+
+    def invents(ask, script):
+        word = HypothesisWord(" Thanks.", 0, 8_000, 0.1, (1,))
+        return Hypothesis((word,), "en", no_speech_probability=0.9, average_logprob=-1.5)
+
+    run = Simulation(Script(sentence(), 160_000), invents).run()
+    assert run.of("caption.partial") == run.of("caption.final") == []
+
+
+def test_first_partials_go_before_later_ones_and_finals_before_all():
+    """Priorities follow what a waiting reader notices most."""
+    run = Simulation(Script(sentence(words=20), 240_000)).run()
+    priorities = [ask.priority for ask in run.asked]
+    assert priorities[0] is Priority.FIRST_PARTIAL
+    assert set(priorities[1:]) <= {Priority.PARTIAL, Priority.FINAL}
+
+
+def test_the_last_partial_serves_as_the_final_when_it_heard_everything():
+    """No second decode of the same sound: fewer waits, and the text that was shown is the text that is kept."""
+    run = Simulation(Script(sentence(), 160_000)).run()
+    assert [ask.priority for ask in run.asked].count(Priority.FINAL) == 0
+    assert run.text == "w0 w1 w2 w3 w4 w5 w6 w7"
+
+
+def test_every_channel_has_its_own_timeline():
+    """With two timelines each has its own segments, numbered from 1, and one chain of records."""
+    run = Simulation(Script(sentence(), 160_000), config={"timelines": 2, "diarize": "channel"}).run()
+    assert [(final["channel"], final["segment"]) for final in run.of("caption.final")] == [(0, 1), (1, 1)]
+    assert [record.index for record in run.records] == [0, 1]
+
+
+def test_long_speech_is_cut_between_words_before_fifteen_seconds():
+    """Sixty seconds without a pause: no window over 14 s, no word lost or doubled at the cuts."""
+    script = Script(sentence(words=200), 1_000_000)
+    run = Simulation(script).run()
+    assert max(ask.end - ask.start for ask in run.asked) <= 14 * 16_000
+    assert len(run.of("caption.final")) >= 4
+    assert run.text.split() == [word.text.strip() for word in script.words]
+
+
+def test_nothing_is_taken_in_after_the_end():
+    """A closed session answers no event."""
+    run = Simulation(Script(sentence(), 160_000)).run()
+    assert run.session.receive(events.AudioReceived(10**6, 10**6, 10**6, ((0.9,),))) == []
+    assert run.session.next_deadline() is None
+    assert run.position % BLOCK == 0
