@@ -1,0 +1,10 @@
+"""A Python client of both lanes: `LiveClient` streams audio and yields messages, `JobsClient` posts recordings.
+
+It speaks docs/protocol.md and knows nothing of the server's inside.
+"""
+
+from speechlane.client.address import Address
+from speechlane.client.jobs import JobsClient
+from speechlane.client.live import PCM16_MONO_16K, LiveClient, Message
+
+__all__ = ["PCM16_MONO_16K", "Address", "JobsClient", "LiveClient", "Message"]
