@@ -1,0 +1,31 @@
+"""``speechlane replay``: run a live session's event log again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from speechlane.cli.common import readable_file
+
+
+@click.command()
+@click.argument("log", type=readable_file)
+def replay(log: Path) -> None:
+    """Replay a live session's event LOG and compare every message, byte for byte.
+
+    Exit code 0 when all are identical, 1 otherwise.
+    """
+    from speechlane.live.replay import replay as run_again
+
+    with log.open(encoding="utf-8") as lines:
+        report = run_again(lines)
+    difference = report.difference
+    if difference is None:
+        click.echo(f"identical: {len(report.messages)} messages of session {report.session}")
+        return
+    click.echo(f"different at message {difference.number} of session {report.session}")
+    click.echo(f"  logged:   {difference.logged or '(nothing)'}")
+    click.echo(f"  replayed: {difference.replayed or '(nothing)'}")
+    sys.exit(1)

@@ -1,0 +1,107 @@
+"""How captions look: fixed lines, stable words plain, unstable words dim."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from speechlane.cli.common import clock
+from speechlane.cli.live_view import caption_view, drawn_captions, final_line, partial_line, speaker_style
+
+pytestmark = pytest.mark.unit
+
+
+def final(text=" Hello there.", speaker=None, channel=0):
+    return {
+        "type": "caption.final",
+        "channel": channel,
+        "speaker": speaker,
+        "start_ms": 1_230,
+        "end_ms": 62_960,
+        "text": text,
+    }
+
+
+def partial(stable, unstable, channel=0):
+    return {
+        "type": "caption.partial",
+        "channel": channel,
+        "speaker": None,
+        "start_ms": 65_000,
+        "stable_text": stable,
+        "unstable_text": unstable,
+    }
+
+
+@pytest.mark.parametrize(
+    ("ms", "written"),
+    [(0, "00:00.0"), (949, "00:00.9"), (59_999, "01:00.0"), (62_345, "01:02.3"), (3_600_000, "1:00:00.0")],
+)
+def test_moments_are_written_to_a_tenth_of_a_second(ms, written):
+    """Rounded once, so that no second shows as 60."""
+    assert clock(ms) == written
+
+
+def test_a_final_line_has_times_speaker_and_text():
+    """What is known is shown; channel 0 alone needs no name."""
+    assert final_line(final()).plain == "00:01.2 - 01:03.0  Hello there."
+    assert final_line(final(speaker="S1")).plain == "00:01.2 - 01:03.0  S1  Hello there."
+    assert final_line(final(channel=1)).plain == "00:01.2 - 01:03.0  channel 1  Hello there."
+
+
+def test_unstable_words_are_dim_and_stable_ones_are_not():
+    """The style says which words may still change; the words are shown exactly as sent."""
+    line = partial_line(partial(" Hello", " there"))
+    assert line.plain == "01:05.0  Hello there"
+    console = Console()
+    shown = {character: line.get_style_at_offset(console, line.plain.index(character)).dim for character in "Ht"}
+    assert shown == {"H": False, "t": True}
+    assert partial_line(partial("", " there")).plain == "01:05.0  there"
+
+
+def test_speakers_take_colours_in_turn():
+    """Neighbouring labels differ; every label has a colour."""
+    assert speaker_style("S1") != speaker_style("S2")
+    assert speaker_style("S7") == speaker_style("S1")
+    assert speaker_style("anyone")
+
+
+def test_a_terminal_keeps_finals_and_redraws_the_rest():
+    """A final is printed once and stays; partials leave nothing behind; empty finals are not shown."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, color_system=None, width=80, highlight=False)
+    with drawn_captions(console) as show:
+        show(partial(" Hel", "lo"), 0.1)
+        show(final(), 0.2)
+        show(partial("", " noise"), 0.3)
+        show(final(text=""), 0.4)
+        show({"type": "warning", "message": "Careful."}, 0.5)
+        show({"type": "audio.ack"}, 0.6)
+    text = screen.getvalue()
+    assert text.count("00:01.2 - 01:03.0  Hello there.") == 1
+    assert "Careful." in text
+    assert "01:05.0  noise" in text
+    assert "01:05.0" not in text.rsplit("\r", 1)[-1]
+
+
+def test_a_pipe_gets_final_lines_only(capsys):
+    """Without a terminal only settled captions go to standard output; warnings go to standard error."""
+    with caption_view(as_json=False) as show:
+        for message in (partial(" a", " b"), final(), final(text=""), {"type": "warning", "message": "Careful."}):
+            show(message, 1.0)
+    shown = capsys.readouterr()
+    assert shown.out == "00:01.2 - 01:03.0  Hello there.\n"
+    assert shown.err == "warning: Careful.\n"
+
+
+def test_json_lines_hold_every_message_with_its_time(capsys):
+    """Whatever arrives is one line, fields unchanged, with received_s added."""
+    with caption_view(as_json=True) as show:
+        show({"type": "unheard.of", "text": "Grüße"}, 1.23456)
+        show(final(), 2.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert json.loads(lines[0]) == {"type": "unheard.of", "text": "Grüße", "received_s": 1.235}
+    assert json.loads(lines[1]) == {**final(), "received_s": 2.0}
