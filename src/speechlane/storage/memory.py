@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from speechlane.batch.job import Job
+from speechlane.batch.merge import ChunkText
+from speechlane.batch.states import ENDED
 from speechlane.provenance import ChunkQuery, ChunkRecord
+from speechlane.storage.jobs import job_exists, unknown_job
 from speechlane.storage.registry import chain_name, chain_of, check_link, check_query, locale_of, refuse_other
 
 
@@ -57,3 +61,41 @@ def _matches(record: ChunkRecord, query: ChunkQuery) -> bool:
         and (query.since is None or query.since <= record.at)
         and (query.until is None or record.at < query.until)
     )
+
+
+class MemoryJobStore:
+    """`batch.seams.JobStore` in dictionaries."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._chunks: dict[str, dict[int, ChunkText]] = {}
+
+    async def add(self, job: Job) -> None:
+        if job.id in self._jobs:
+            raise job_exists(job.id)
+        self._jobs[job.id] = job
+        self._chunks[job.id] = {}
+
+    async def get(self, job_id: str, *, tenant: str | None = None) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None or (tenant is not None and job.tenant != tenant):
+            raise unknown_job(job_id)
+        return job
+
+    async def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        self._jobs[job_id] = change(await self.get(job_id))
+        return self._jobs[job_id]
+
+    async def unfinished(self) -> Sequence[str]:
+        waiting = [job for job in self._jobs.values() if job.state not in ENDED]
+        return [job.id for job in sorted(waiting, key=lambda job: (job.created_at, job.id))]
+
+    async def add_chunk(self, job_id: str, chunk: ChunkText) -> ChunkText:
+        await self.get(job_id)
+        return self._chunks[job_id].setdefault(chunk.index, chunk)
+
+    async def chunk(self, job_id: str, index: int) -> ChunkText | None:
+        return self._chunks.get(job_id, {}).get(index)
+
+    async def chunks(self, job_id: str) -> Sequence[ChunkText]:
+        return [chunk for _, chunk in sorted(self._chunks.get(job_id, {}).items())]

@@ -1,0 +1,1 @@
+"""The pure parts of a job: states, options, chunks cut at silences, merge, quality gates, manifest."""

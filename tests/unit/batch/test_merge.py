@@ -1,0 +1,111 @@
+"""Chunks to one transcript: times, sentences, pauses, speakers, languages; and what of a decode is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from speechlane.batch.chunking import ChunkSpan
+from speechlane.batch.merge import ChunkText, SegmentRules, merge, words_of
+from speechlane.batch.quality import better_of, needs_second_try, without_noise
+from speechlane.engine import Hypothesis, HypothesisWord
+from speechlane.transcript import Word
+
+pytestmark = pytest.mark.unit
+
+
+def said(text: str, *, start_ms: int = 0, gap_ms: int = 0, each_ms: int = 100) -> tuple[Word, ...]:
+    words = []
+    at = start_ms
+    for token in text.split():
+        words.append(Word(f" {token}", at, at + each_ms, 0.5))
+        at += each_ms + gap_ms
+    return tuple(words)
+
+
+def chunk(index: int, words: tuple[Word, ...], language: str | None = "en") -> ChunkText:
+    return ChunkText(index=index, words=words, language=language, record=None)
+
+
+def texts(*chunks: ChunkText, speakers: list[str | None] | None = None) -> list[str]:
+    count = sum(len(one.words) for one in chunks)
+    return [segment.text for segment in merge(chunks, speakers or [None] * count, 60_000).segments]
+
+
+def test_words_stand_at_their_time_in_the_recording() -> None:
+    """Offsets within a chunk become whole milliseconds of the recording."""
+    heard = Hypothesis(words=(HypothesisWord(" Hi", 160, 1600, 0.9),), language="en")
+    assert words_of(heard, ChunkSpan(16_000, 32_000)) == (Word(" Hi", 1010, 1100, 0.9),)
+
+
+def test_segments_end_with_sentences() -> None:
+    """A full stop, question mark or their relatives in other scripts end a segment, closing quotes included."""
+    assert texts(chunk(0, said('He said "no." Why? Well…'))) == [' He said "no."', " Why?", " Well…"]
+    assert texts(chunk(0, said("你好。 再见。"))) == [" 你好。", " 再见。"]
+
+
+def test_titles_and_initials_end_no_sentence() -> None:
+    """Mr. and a single capital are followed by the name they belong to."""
+    assert texts(chunk(0, said("Mr. Smith met J. Doe."))) == [" Mr. Smith met J. Doe."]
+
+
+def test_segments_end_at_pauses_and_at_a_length() -> None:
+    """A pause of 800 ms parts words, one under it does not; no segment is longer than 15 s."""
+    assert texts(chunk(0, said("one two", gap_ms=800))) == [" one", " two"]
+    assert texts(chunk(0, said("one two", gap_ms=799))) == [" one two"]
+    long = merge([chunk(0, said("so " * 200, each_ms=400))], [None] * 200, 80_000).segments
+    assert max(segment.end_ms - segment.start_ms for segment in long) <= SegmentRules().max_ms
+    assert sum(len(segment.words) for segment in long) == 200
+
+
+def test_segments_end_where_the_speaker_changes() -> None:
+    """Each segment has one speaker, which its words bear too."""
+    transcript = merge([chunk(0, said("yes no"))], ["S1", "S2"], 1000)
+    assert [(segment.speaker, segment.words[0].speaker) for segment in transcript.segments] == [
+        ("S1", "S1"),
+        ("S2", "S2"),
+    ]
+    assert transcript.speakers == ("S1", "S2")
+
+
+def test_chunks_join_within_a_sentence() -> None:
+    """A seam between chunks is no end of a segment by itself; numbers count through."""
+    transcript = merge([chunk(0, said("ask not")), chunk(1, said("what. Next.", start_ms=200))], [None] * 4, 10_000)
+    assert [(segment.number, segment.text) for segment in transcript.segments] == [(1, " ask not what."), (2, " Next.")]
+
+
+def test_the_language_is_the_one_of_most_words() -> None:
+    """A transcript's language follows its words, a segment's its own; none heard, none named."""
+    transcript = merge([chunk(0, said("eins zwei."), "de"), chunk(1, said("one.", start_ms=900))], [None] * 3, 2000)
+    assert transcript.language == "de"
+    assert [segment.language for segment in transcript.segments] == ["de", "en"]
+    assert merge([chunk(0, (), "en")], [], 2000).language is None
+
+
+def test_speakers_must_match_the_words() -> None:
+    """A speaker too few is a fault of the caller, not a guess."""
+    with pytest.raises(ValueError, match="shorter"):
+        merge([chunk(0, said("one two"))], ["S1"], 1000)
+
+
+HEARD = Hypothesis(words=(HypothesisWord(" you", 0, 10, 0.1),), language="en")
+
+
+def test_loops_are_tried_again_and_the_second_try_counts() -> None:
+    """A repetitive text asks for a second try, which replaces it unless it is empty."""
+    loop, second = replace(HEARD, repetitive=True), replace(HEARD, average_logprob=-2.0)
+    assert needs_second_try(loop)
+    assert not needs_second_try(HEARD)
+    assert better_of(loop, second) is second
+    assert better_of(loop, replace(second, words=())) is loop
+
+
+@pytest.mark.parametrize(
+    ("no_speech", "logprob", "kept"),
+    [(0.7, -1.1, 0), (0.7, -0.9, 1), (0.5, -1.1, 1), (None, -1.1, 1), (0.7, None, 1)],
+)
+def test_words_heard_in_noise_are_dropped(no_speech, logprob, kept) -> None:
+    """Only where the model itself hears nobody and doubts its words; unknown figures drop nothing."""
+    heard = replace(HEARD, no_speech_probability=no_speech, average_logprob=logprob)
+    assert len(without_noise(heard).words) == kept
