@@ -171,7 +171,7 @@ class AudioFile:
                 field="file",
             )
         declared = self._declared_ms()
-        missing = declared is not None and declared - decoded > _SHORTFALL_MS
+        missing = declared is not None and not self._timeline.jumps and declared - decoded > _SHORTFALL_MS
         if self._cut_off or missing or is_cut_off(self._file):
             whole = f"; its header declares {declared} ms" if missing else ""
             self._warn("truncated", f"The file is cut off or damaged: its sound ends at {decoded} ms{whole}.")

@@ -17,6 +17,7 @@ _EBML = b"\x1a\x45\xdf\xa3"
 _MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 
 _OGG_PAGE_MAX = 65_307  # bytes, RFC 3533 section 6
+_OGG_HEADER = 27
 _OGG_END_OF_STREAM = 0x04
 
 
@@ -48,11 +49,14 @@ def _declares_more(declared: int, size: int) -> bool:
 
 
 def _ends_with_last_page(file: BinaryIO, size: int) -> bool:
-    """RFC 3533, section 6: byte 5 of a page's header holds its flags."""
+    """RFC 3533, section 6: byte 5 of a page holds its flags, byte 26 counts its segments, whose sizes follow."""
     file.seek(max(0, size - _OGG_PAGE_MAX))
     end = file.read()
-    page = end.rfind(b"OggS")
-    return 0 <= page < len(end) - 5 and bool(end[page + 5] & _OGG_END_OF_STREAM)
+    page = end[max(0, end.rfind(b"OggS")) :]
+    if len(page) < _OGG_HEADER or len(page) < _OGG_HEADER + page[26]:
+        return False
+    sizes = page[_OGG_HEADER : _OGG_HEADER + page[26]]
+    return bool(page[5] & _OGG_END_OF_STREAM) and len(page) >= _OGG_HEADER + len(sizes) + sum(sizes)
 
 
 def _matroska_is_cut_off(file: BinaryIO, size: int) -> bool:

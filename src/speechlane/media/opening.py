@@ -1,8 +1,8 @@
 """Opening a media file with FFmpeg's libraries: nothing else on the machine is opened, and each fault has its name.
 
 A "recording" may be a playlist or script (HLS, DASH, SDP, ffconcat ...) that makes FFmpeg open other local files or
-URLs. Two walls stand against it: FFmpeg is handed an open file, never a name, with every protocol switched off, and
-each request to open another resource is refused by `_refuse_other_files`.
+URLs. Two walls stand against it: every protocol is switched off, ``file:`` included, because FFmpeg is handed a file
+that is open already; and that file has no name, which some of these formats need and relative paths start from.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
@@ -52,7 +52,7 @@ def open_container(path: str | os.PathLike[str]) -> Iterator[tuple[InputContaine
 
     Raises:
         InvalidInput: ``file_not_found`` or ``file_unreadable``, field ``file``.
-        InvalidAudio: ``empty_file``, ``not_audio``, ``unreadable_audio`` or ``refers_to_other_files``, field ``file``.
+        InvalidAudio: ``empty_file``, ``not_audio`` or ``unreadable_audio``, field ``file``.
     """
     with _open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -67,7 +67,6 @@ def open_container(path: str | os.PathLike[str]) -> Iterator[tuple[InputContaine
                 options={"protocol_whitelist": NO_PROTOCOL},
                 metadata_errors="replace",
                 buffer_size=READ_BUFFER,
-                io_open=_refuse_other_files,
             )
         except av.FFmpegError as error:
             raise _cannot_open(head, size, error) from error
@@ -88,17 +87,6 @@ def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
         ) from error
 
 
-def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> Any:
-    """FFmpeg's request, while it reads the recording, to open another resource."""
-    del url, flags, options
-    raise InvalidAudio(
-        "refers_to_other_files",
-        "The file is a playlist or script that points to other files or addresses, which are never opened. "
-        "Send the recording itself.",
-        field="file",
-    )
-
-
 def _cannot_open(head: bytes, size: int, error: av.FFmpegError) -> InvalidAudio:
     for name, (offset, signature) in _SIGNATURES.items():
         if head[offset:].startswith(signature):
@@ -110,7 +98,7 @@ def _cannot_open(head: bytes, size: int, error: av.FFmpegError) -> InvalidAudio:
             )
     return InvalidAudio(
         "not_audio",
-        f"The file ({size} bytes) is no audio or video that FFmpeg's libraries can read. Send a recording, for "
-        "example WAV, FLAC, MP3, Ogg, MP4 or WebM.",
+        f"The file ({size} bytes) is no audio or video that FFmpeg's libraries can read, and playlists are not "
+        "followed. Send the recording itself, for example as WAV, FLAC, MP3, Ogg, MP4 or WebM.",
         field="file",
     )
