@@ -225,6 +225,30 @@ def test_a_longest_duration_is_held(media):
     assert audio.duration_ms < 2_100
 
 
+def test_joined_recordings_of_two_rates_are_one(tmp_path):
+    """A stream whose sample rate changes midway (joined files) keeps its sound and its time."""
+    first = write_media(tmp_path / "first.mp3", "libmp3lame", 16_000, 1, video=False)
+    second = write_media(tmp_path / "second.mp3", "libmp3lame", 44_100, 1, video=False)
+    joined = tmp_path / "joined.mp3"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    heard, _ = decode(joined)
+    assert heard.shape[1] == pytest.approx(2 * SECONDS * SAMPLE_RATE, rel=0.03)
+    expected = chirp(SAMPLE_RATE, 1)[0]
+    shift = heard.shape[1] - 48_000
+    best = max(similarity(heard[0, shift + lag :], expected) for lag in range(-2_500, 1))
+    assert best > 0.95
+
+
+def test_tags_in_any_encoding_are_no_fault(tmp_path):
+    """A title that is not UTF-8 does not stop the sound from being read."""
+    data = sample("jfk.wav").read_bytes()
+    info = b"INFOINAM" + (8).to_bytes(4, "little") + b"Caf\xe9 \xff\xfe\x00"
+    tagged = data[:12] + b"LIST" + len(info).to_bytes(4, "little") + info + data[12:]
+    path = tmp_path / "tagged.wav"
+    path.write_bytes(tagged)
+    assert probe(path).duration_ms == 11_000
+
+
 def test_too_many_channels_are_kept_apart_by_no_one(tmp_path):
     """More than eight separate channels are refused with the way out; mixed they are taken."""
     path = tmp_path / "many.wav"

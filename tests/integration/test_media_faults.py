@@ -140,6 +140,22 @@ def test_a_file_cut_off_gives_what_is_there(file, kind, share):
     assert f"ends at {audio.duration_ms} ms" in audio.warnings[0].message
 
 
+def test_a_stream_without_header_cut_in_a_packet_is_told(file, tmp_path):
+    """ADTS declares no length, but its last packet breaks off."""
+    path = tmp_path / "whole.aac"
+    with av.open(str(path), "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(SPEECH.astype(np.float32).reshape(1, -1), "fltp", "mono")
+        frame.sample_rate = RATE
+        for piece in av.AudioResampler("fltp", "mono", RATE, frame_size=stream.frame_size).resample(frame):
+            container.mux(stream.encode(piece))
+    whole = path.read_bytes()
+    assert read_all(path)[1].warnings == []
+    samples, audio = read_all(file(whole[: len(whole) // 2]))
+    assert samples > 0.3 * len(SPEECH)
+    assert [warning.code for warning in audio.warnings] == ["truncated", "damaged"]
+
+
 @pytest.mark.parametrize("kind", WHOLE)
 def test_a_header_alone_is_an_error(file, kind):
     """When not one sample can be decoded the file is unreadable_audio."""
@@ -172,6 +188,24 @@ def test_an_absurd_rate_does_not_swell_a_file(file, rate):
     data = bytearray(WHOLE["wav"])
     data[24:28] = rate.to_bytes(4, "little")
     assert refused(file(bytes(data))).code == "unreadable_audio"
+
+
+def test_an_absurd_rate_in_the_middle_is_refused_too(file):
+    """Frames that claim 10 Hz behind honest ones would each swell to hours."""
+
+    def flac(rate):
+        stream = io.BytesIO()
+        soundfile.write(stream, SPEECH[:16_000], rate, format="FLAC")
+        return stream.getvalue()
+
+    slow = flac(10)
+    start = 4  # behind "fLaC" come metadata blocks, the last one marked by its top bit
+    while True:
+        last, length = slow[start] & 0x80, int.from_bytes(slow[start + 1 : start + 4], "big")
+        start += 4 + length
+        if last:
+            break
+    assert refused(file(flac(16_000) + slow[start:])).code == "unreadable_audio"
 
 
 def test_nothing_is_written_to_standard_error(file, capfd):
