@@ -49,10 +49,12 @@ class LivePolicy:
     """Audio before the gate's start that a segment takes in: onsets are soft."""
     post_roll: int = 3_200
     """Audio behind the gate's end that a segment takes in."""
+    context: int = 5 * 16_000
+    """Sound before a segment whose settled words its windows begin with, when the language is known."""
     soft_cut: int = 8 * 16_000
-    """From this length on a segment is cut behind a settled word at a pause or a sentence's end."""
+    """From this length on a window is cut behind a settled word at a pause or a sentence's end."""
     hard_cut: int = 13 * 16_000
-    """At this length a segment is cut at the best word boundary."""
+    """At this length a window is cut at the best word boundary."""
     max_window: int = 14 * 16_000
     """No decode sees more than this."""
     cut_pause: int = 4_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,6 +20,11 @@ from speechlane.live.config import SessionHead
 
 FORMAT = "speechlane.log/1"
 _EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(events.Event)}
+
+
+@cache
+def _reader(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def head_line(head: SessionHead) -> str:
@@ -69,11 +75,11 @@ def _value(number: int, line: str) -> SessionHead | events.Event | str:
                     f"The first line is no head of a {FORMAT} log. Give the events.jsonl of a live session.",
                     field="log",
                 )
-            return TypeAdapter(SessionHead).validate_python(fields["head"])
+            head: SessionHead = _reader(SessionHead).validate_python(fields["head"])
+            return head
         if "message" in fields and "event" not in fields:
             return str(fields["message"])
-        kind = _EVENTS[fields.pop("event")]
-        value: events.Event = TypeAdapter(kind).validate_python(fields)
+        value: events.Event = _reader(_EVENTS[fields.pop("event")]).validate_python(fields)
     except (ValueError, KeyError, AttributeError, ValidationError) as error:
         raise InvalidInput(
             "broken_log", f"Line {number} of the log cannot be read: {error}. Restore the log from a copy.", field="log"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from speechlane.audio import position_to_ms
 from speechlane.engine import HypothesisWord
 from speechlane.live.actions import Decode
-from speechlane.live.commit import LocalAgreement, folded
+from speechlane.live.commit import LocalAgreement
 from speechlane.live.config import LivePolicy
 from speechlane.live.events import HypothesisReceived
 from speechlane.transcript import Word
@@ -21,8 +21,10 @@ SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")  # noqa: RUF001  the full-w
 class OpenSegment:
     """Samples from ``start`` on; ``end`` is None while speech goes on.
 
-    ``stable`` words never change again; ``tokens`` are theirs, the next decode's forced prefix; ``stable_end`` is
-    the sample position where they end. ``decoded_to`` is how far a decode has seen.
+    ``stable`` words never change again, ``standing`` are the same words as the engine heard them, placed in the
+    session; their tokens are the next decode's forced prefix, and ``stable_end`` is where they end. Decodes begin at
+    ``window_start``, where ``context``, the last settled words before this segment, begins: a window that starts cold
+    errs on its first words. ``decoded_to`` is how far a decode has seen.
     """
 
     start: int
@@ -33,14 +35,14 @@ class OpenSegment:
     revision: int = 0
     language: str | None = None
     stable: list[Word] = field(default_factory=list)
-    tokens: tuple[int, ...] = ()
+    standing: list[HypothesisWord] = field(default_factory=list)
+    context: tuple[HypothesisWord, ...] = ()
+    window_start: int = 0
     stable_end: int = 0
     decoded_to: int = 0
     partial_decodes: int = 0
     failures: int = 0
     shown: tuple[str, str] = ("", "")
-    echo: str | None = None
-    """The word before a cut: its last sounds, heard again at this segment's start, are not a second word."""
     last: tuple[Decode, HypothesisReceived] | None = None
     wavering: tuple[HypothesisWord, ...] = ()
     """The words of the last answer that do not stand yet."""
@@ -48,10 +50,25 @@ class OpenSegment:
 
     def __post_init__(self) -> None:
         self.agreement = LocalAgreement(self.policy)
-        self.stable_end = self.decoded_to = self.start
+        self.begin(self.start)
+
+    def begin(self, start: int) -> None:
+        """Begin here, before anything was decoded: the segment before reached further than the gate said."""
+        self.start = self.stable_end = self.decoded_to = self.window_start = start
+
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """Tokens of all that is settled within the window, the next decode's forced prefix."""
+        return tuple(token for word in (*self.context, *self.standing) for token in word.tokens)
+
+    def follow(self, words: Sequence[HypothesisWord]) -> None:
+        """Let the window begin with these settled words, given in order at their places in the session."""
+        self.context = tuple(words)
+        if words:
+            self.window_start = min(words[0].start, self.start)
 
     def heard(self, answer: HypothesisReceived) -> tuple[HypothesisWord, ...]:
-        """The words of an answer that count: none where the model itself hears no speech, no echo of a cut word."""
+        """The words of an answer that count: none where the model itself hears no speech, none that lie before it."""
         heard = answer.hypothesis
         silent = (
             not self.stable
@@ -60,30 +77,24 @@ class OpenSegment:
             and heard.no_speech_probability > self.policy.no_speech_probability
             and heard.average_logprob < self.policy.no_speech_logprob
         )
-        if silent:
-            return ()
-        words = heard.words
-        if words and self.echo is not None and not self.stable:
-            first = words[0]
-            if first.end <= self.policy.post_roll and folded(first.text) == folded(self.echo):
-                return words[1:]
-        return words
+        before = self.start - self.window_start
+        return () if silent else tuple(word for word in heard.words if word.end > before or not before)
 
     def settle(self, words: Sequence[HypothesisWord]) -> None:
         """These words stand from now on."""
-        placed = self.placed(words)
-        self.stable.extend(placed)
-        self.tokens += tuple(token for word in words for token in word.tokens)
-        if words:
-            self.stable_end = max(self.stable_end, self.start + words[-1].end)
+        self.stable.extend(self.placed(words))
+        for word in words:
+            start, end = self.window_start + word.start, self.window_start + word.end
+            self.standing.append(replace(word, start=start, end=end))
+            self.stable_end = max(self.stable_end, end)
 
     def placed(self, words: Sequence[HypothesisWord]) -> list[Word]:
         """Words at their times in the session: in order behind the stable ones, overlapping nothing."""
         placed: list[Word] = []
         floor = self.stable[-1].end_ms if self.stable else position_to_ms(self.start)
         for word in words:
-            start = max(floor, position_to_ms(self.start + word.start))
-            end = max(start, position_to_ms(self.start + word.end))
+            start = max(floor, position_to_ms(self.window_start + word.start))
+            end = max(start, position_to_ms(self.window_start + word.end))
             text = word.text if self.stable or placed else word.text.lstrip()
             placed.append(Word(text, start, end, word.probability))
             floor = end

@@ -33,6 +33,9 @@ class Timeline:
             GateSettings(endpointing_ms=head.config.endpointing_ms, frame_samples=head.frame_samples)
         )
         self._language = primary_subtag(head.config.language) if head.config.language else None
+        # Where the language is detected, each segment finds its own: a prefix would force the last one's.
+        self._follows = self._language is not None or not head.capabilities.detects_language
+        self._settled_words: deque[HypothesisWord] = deque()
         self._segments: deque[OpenSegment] = deque()
         self._asked: tuple[Decode, int] | None = None
         self._floor = 0
@@ -131,7 +134,7 @@ class Timeline:
                 self._ask(at, segment, Priority.FINAL)
 
     def _partial_is_due(self, segment: OpenSegment) -> bool:
-        length = self._gate.position - segment.start
+        length = self._gate.position - segment.window_start
         if not self._config.interim:
             return length >= self._policy.hard_cut
         heard_all = self._gate.speech_end + self._policy.shown_margin
@@ -143,21 +146,29 @@ class Timeline:
         return waited >= enough
 
     def _ask(self, at: int, segment: OpenSegment, priority: Priority, options: DecodeOptions | None = None) -> None:
+        if segment.last is None and not segment.stable:
+            segment.follow(self._context(segment.start))
         limit = segment.end if segment.end is not None else self._gate.position
-        end = min(limit, segment.start + self._policy.max_window)
+        end = min(limit, segment.window_start + self._policy.max_window)
         ask = Decode(
             request=self._out.next_request(),
             channel=self._channel,
-            start=segment.start,
+            start=segment.window_start,
             end=end,
-            padded=self._policy.padded(end - segment.start),
+            padded=self._policy.padded(end - segment.window_start),
             language=self._language or segment.language,
-            prefix=segment.tokens,
+            prefix=segment.prefix,
             options=options or DecodeOptions(),
             priority=priority,
         )
         self._asked = (ask, at)
         self._out.do(ask)
+
+    def _context(self, start: int) -> list[HypothesisWord]:
+        """The settled words shortly before ``start``."""
+        while self._settled_words and self._settled_words[0].start < start - self._policy.context:
+            self._settled_words.popleft()
+        return list(self._settled_words)
 
     # --- answers -----------------------------------------------------------------------------------------------
 
@@ -212,7 +223,7 @@ class Timeline:
         segment.partial_decodes += 1
         segment.last, segment.wavering, segment.failures = (ask, event), words[count:], 0
         if window >= self._policy.soft_cut and segment.stable and count < len(words):
-            gap = words[count].start - (segment.stable_end - segment.start)
+            gap = words[count].start - (segment.stable_end - segment.window_start)
             sentence = segment.stable[-1].text.rstrip().endswith(SENTENCE_ENDS)
             if gap >= self._policy.cut_pause or (sentence and gap >= 0):
                 self._settle(segment, ask, event, (), behind=segment.stable_end + max(gap, 0) // 2)
@@ -261,9 +272,9 @@ class Timeline:
         count = cut_boundary(words, window, self._policy, from_zero=bool(segment.stable))
         if not count and not segment.stable:
             # A long window without a word: keep its last second, where a word may be beginning.
-            self._settle(segment, ask, event, (), behind=max(ask.start, ask.end - self._policy.padding_margin))
+            self._settle(segment, ask, event, (), behind=max(segment.start, ask.end - self._policy.padding_margin))
             return
-        end = words[count - 1].end if count else segment.stable_end - segment.start
+        end = words[count - 1].end if count else segment.stable_end - segment.window_start
         following = words[count].start if count < len(words) else min(window, end + 2 * self._policy.shown_margin)
         self._settle(segment, ask, event, words[:count], behind=ask.start + end + max(0, following - end) // 2)
 
@@ -278,13 +289,14 @@ class Timeline:
     ) -> None:
         """Make a segment final; with ``behind`` its rest from there on becomes the next segment."""
         segment.settle(words)
+        end = min(at for at in (ask.end, behind, segment.end) if at is not None)
         if segment.stable or segment.number is not None:
             self._number(segment)
             settled = Segment(
                 channel=self._channel,
                 number=segment.number or 0,
                 start_ms=segment.stable[0].start_ms if segment.stable else position_to_ms(segment.start),
-                end_ms=segment.stable[-1].end_ms if segment.stable else position_to_ms(ask.end),
+                end_ms=segment.stable[-1].end_ms if segment.stable else position_to_ms(end),
                 words=tuple(segment.stable),
                 language=self._config.language or segment.language or event.hypothesis.language,
             )
@@ -297,13 +309,17 @@ class Timeline:
             )
             self._out.send_durable(messages.caption_final(settled, [record], with_words=self._config.words))
         self._segments.popleft()
+        if self._follows:
+            self._settled_words.extend(segment.standing)
         if behind is not None:
             rest = OpenSegment(start=max(behind, segment.stable_end), policy=self._policy)
             rest.end = None if segment.end is None else max(segment.end, rest.start)
             rest.speech_end = segment.speech_end
-            rest.echo = segment.stable[-1].text if segment.stable else None
             self._segments.appendleft(rest)
-        self._out.do(Release(self._channel, self.safe))
+        self._floor = max(self._floor, segment.stable_end)
+        if self._segments and self._segments[0].start < segment.stable_end:
+            self._segments[0].begin(segment.stable_end)
+        self._out.do(Release(self._channel, self.safe - self._policy.context))
 
     def _settle_without_decode(self, segment: OpenSegment) -> None:
         """A remnant too short to decode: what stands is its text."""
@@ -311,4 +327,4 @@ class Timeline:
             self._settle(segment, *segment.last, ())
             return
         self._segments.popleft()
-        self._out.do(Release(self._channel, self.safe))
+        self._out.do(Release(self._channel, self.safe - self._policy.context))
