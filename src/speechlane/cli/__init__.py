@@ -10,9 +10,12 @@ import sys
 import click
 
 from speechlane import __version__
+from speechlane.cli.doctor import doctor
 from speechlane.cli.live import live
+from speechlane.cli.models import models
 from speechlane.cli.replay import replay
 from speechlane.cli.serve import serve
+from speechlane.cli.transcribe import transcribe
 from speechlane.errors import ConfigurationInvalid, SpeechlaneError
 
 
@@ -22,7 +25,7 @@ def program() -> None:
     """Live captions and diarized transcripts from one server, with a record of what made every word."""
 
 
-for command in (serve, live, replay):
+for command in (serve, live, transcribe, models, doctor, replay):
     program.add_command(command)
 
 
