@@ -27,7 +27,7 @@ class LiveDoor:
     def __init__(self, hub: LiveHub, authenticator: Authenticator) -> None:
         self._hub, self._authenticator = hub, authenticator
 
-    async def __call__(self, socket: WebSocket) -> None:
+    async def connect(self, socket: WebSocket) -> None:
         """One connection from handshake to close."""
         offered = socket.scope.get("subprotocols", [])
         await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)

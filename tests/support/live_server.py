@@ -1,0 +1,106 @@
+"""A live lane on a real socket, with the scripted engine and gate: uvicorn on a free loopback port, in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from speechlane.engine.scripted import ScriptedEngine, ScriptedGate, ScriptedWord, unstable
+from speechlane.live.config import SessionLimits
+from speechlane.runtime.live_hub import LiveHub
+from speechlane.server.auth import Authenticator
+from speechlane.server.live import LiveDoor
+from speechlane.storage.memory import MemoryRegistry
+
+START = {"type": "session.start", "audio": {"encoding": "pcm_f32le", "sample_rate": 16_000, "channels": 1}}
+
+
+def script(words: int = 24, *, at: int = 8_000, pause_every: int = 6) -> tuple[ScriptedWord, ...]:
+    """Words of 0.3 s, a pause of 1 s behind every sixth; each wavers until 0.15 s behind it is heard."""
+    out = []
+    for number in range(words):
+        end = at + 4_800
+        out.append(ScriptedWord(f" word{number}", at, end))
+        at = end + (16_000 if number % pause_every == pause_every - 1 else 400)
+    return unstable(out, 2_400)
+
+
+@dataclass
+class LiveServer:
+    """The running server's address and its parts."""
+
+    url: str
+    hub: LiveHub
+    registry: MemoryRegistry
+    server: uvicorn.Server
+
+
+@contextlib.contextmanager
+def live_server(
+    engine: ScriptedEngine,
+    words: Sequence[ScriptedWord],
+    *,
+    keys: dict[str, str] | None = None,
+    limits: SessionLimits | None = None,
+    max_sessions: int = 8,
+    max_frame_bytes: int = 1 << 20,
+    logs=None,
+) -> Iterator[LiveServer]:
+    """Serve until the block ends; the hub drains at the end as the composition root lets it."""
+    registry = MemoryRegistry()
+    hub = LiveHub(
+        engine=engine,
+        gate=ScriptedGate(words),
+        registry=registry,
+        logs=logs,
+        limits=limits or SessionLimits(max_frame_bytes=max_frame_bytes),
+        max_sessions=max_sessions,
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app):
+        yield
+        await hub.stop(5)
+
+    app = Starlette(
+        routes=[WebSocketRoute("/v1/live", LiveDoor(hub, Authenticator(keys or {})).connect)], lifespan=lifespan
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, ws="websockets-sansio", ws_max_size=max_frame_bytes, log_level="critical")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield LiveServer(f"ws://127.0.0.1:{listener.getsockname()[1]}/v1/live", hub, registry, server)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def converse(url: str, frames: Sequence[bytes | dict | str], **options) -> tuple[list[dict], int]:
+    """Send these frames, then read until the server closes: its messages and the close code."""
+    with connect(url, **options) as client:
+        with contextlib.suppress(ConnectionClosed):
+            for frame in frames:
+                client.send(frame if isinstance(frame, bytes | str) else json.dumps(frame))
+        return read_all(client), client.close_code
+
+
+def read_all(client) -> list[dict]:
+    """Every message until the close, whatever its code."""
+    messages = []
+    with contextlib.suppress(ConnectionClosed):
+        for text in client:
+            messages.append(json.loads(text))  # noqa: PERF401  what came before the close is kept
+    return messages
