@@ -37,3 +37,13 @@ def corpus() -> Path:
     if not (folder / "manifest.jsonl").is_file():
         pytest.skip("no corpus beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_en() -> Path:
+    """The folder of tiny.en in the user's store, its files verified; pulled first where it is not there."""
+    from speechlane.local.pins import find_pin
+    from speechlane.local.pull import pull
+    from speechlane.settings import load_settings
+
+    return pull(find_pin("tiny.en"), load_settings().models).folder.path

@@ -135,8 +135,9 @@ class HubSource:
         except TimeoutError:
             answer.add_done_callback(_close)
             raise self._unreachable(f"no answer within {self._reach_s:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError) as error:
-            # OSError: a certificate file that is not there; ImportError: a proxy of a kind that needs a package.
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
+            # OSError: a certificate file that is not there. ValueError: a host that cannot be a name.
+            # ImportError: a proxy of a kind that needs a package.
             raise self._unreachable(_told(error)) from error
 
     def _unreachable(self, reason: str) -> ModelUnavailable:

