@@ -66,4 +66,4 @@ lock: ## pin the dependencies of pyproject.toml anew (ARGS=--upgrade takes newer
 
 clean: ## remove .venv and what the tools left; weights and data stay
 	rm -rf .venv build dist .import_linter_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks scripts src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

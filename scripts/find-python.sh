@@ -20,8 +20,8 @@ except ImportError:
 refused=''
 for candidate in ${1:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
     path=$(command -v "$candidate") || continue
-    # -I: neither variables nor files of the current folder have a say.
-    if reason=$("$path" -I -c "$probe" 2>&1); then
+    # -E -s: neither variables nor the user's own packages have a say.
+    if reason=$("$path" -E -s -c "$probe" 2>&1); then
         printf '%s\n' "$path"
         exit 0
     fi
