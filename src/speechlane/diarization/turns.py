@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from speechlane.errors import InvalidInput
 
+SAMPLES_PER_MS = 16
+"""Turns count samples at 16 kHz, words whole milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
