@@ -269,15 +269,14 @@ def test_an_engine_that_fails_now_and_then_loses_nothing():
 
 def test_a_client_that_leaves_is_still_recorded(tmp_path):
     """A lost connection settles what was heard: the log ends with the finals of all that was said."""
-    with live_server(ScriptedEngine(WORDS), WORDS, logs=tmp_path) as running:
-        with connect(running.url) as client:
-            client.send(json.dumps(START))
-            session = json.loads(client.recv())["session"]
-            client.send(AUDIO)
-            client.send(json.dumps({"type": "audio.flush"}))
-            while json.loads(client.recv())["type"] != "audio.flushed":
-                pass
-            client.socket.close()
+    with live_server(ScriptedEngine(WORDS), WORDS, logs=tmp_path) as running, connect(running.url) as client:
+        client.send(json.dumps(START))
+        session = json.loads(client.recv())["session"]
+        client.send(AUDIO)
+        client.send(json.dumps({"type": "audio.flush"}))
+        while json.loads(client.recv())["type"] != "audio.flushed":
+            pass
+        client.socket.close()
     lines = (tmp_path / session / "events.jsonl").read_text(encoding="utf-8").splitlines()
     assert '"session.finished"' in json.loads(lines[-1])["message"]
 

@@ -59,6 +59,17 @@ class LiveHub:
         """Sessions that have not closed."""
         return len(self._running)
 
+    def check_ready(self) -> None:
+        """Nothing, while new sessions are taken.
+
+        Raises:
+            OverCapacity: ``server_stopping``.
+        """
+        if self._stopping:
+            raise OverCapacity(
+                "server_stopping", "The server is stopping. Try again in a moment.", retry_after_ms=RETRY_AFTER_MS
+            )
+
     def open(self, tenant: str, start: StartRequest) -> LiveDriver:
         """Let a session in and run it; its messages come from the driver's ``outgoing``.
 
@@ -67,10 +78,7 @@ class LiveHub:
             OverCapacity: ``too_many_sessions`` or ``server_stopping``.
             StorageFailed: the session's log cannot be written.
         """
-        if self._stopping:
-            raise OverCapacity(
-                "server_stopping", "The server is stopping. Try again in a moment.", retry_after_ms=RETRY_AFTER_MS
-            )
+        self.check_ready()
         if self.sessions >= self._max_sessions:
             raise OverCapacity(
                 "too_many_sessions",

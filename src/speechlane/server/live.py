@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 
+from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from speechlane.errors import InvalidInput, NotAuthenticated, NotFound, OverCapacity, SpeechlaneError
@@ -19,6 +20,13 @@ _LOGGER = logging.getLogger(__name__)
 
 SUBPROTOCOL = "speechlane.v1"
 START_TIMEOUT_S = 15
+
+
+def live_router(hub: LiveHub, authenticator: Authenticator) -> APIRouter:
+    """The live lane's door, to be mounted beside the others."""
+    router = APIRouter()
+    router.add_api_websocket_route("/v1/live", LiveDoor(hub, authenticator).connect)
+    return router
 
 
 class LiveDoor:

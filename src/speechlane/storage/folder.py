@@ -17,7 +17,7 @@ class DataFolder:
     """Where things lie inside the data folder.
 
     ``database`` holds jobs and the registry, ``workflow_database`` belongs to the workflow engine alone, ``objects``
-    is the root of the local object store, and ``work`` holds spooled uploads and decoded working copies: nothing in
+    is the root of the local object store, ``live`` holds a folder a session with its event log, and ``work`` holds spooled uploads and decoded working copies: nothing in
     it outlives the job or request that wrote it.
     """
 
@@ -34,6 +34,10 @@ class DataFolder:
     @property
     def objects(self) -> Path:
         return self.root / "objects"
+
+    @property
+    def live(self) -> Path:
+        return self.root / "live"
 
     @property
     def work(self) -> Path:
