@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from speechlane.audio import SAMPLE_RATE
+from speechlane.audio import SAMPLE_RATE, AudioFormat, StreamDecoder
 from speechlane.errors import InvalidAudio, InvalidInput, TooLarge
 from speechlane.media import open_audio, probe, read_pcm16
 from speechlane.samples import sample
@@ -123,6 +123,17 @@ def test_mix_is_the_mean_of_the_channels(media, name):
     apart, _ = decode(media(name), channels="separate")
     assert audio.channels == 1
     np.testing.assert_allclose(heard[0], apart.mean(axis=0), atol=2e-5)
+
+
+@pytest.mark.parametrize("mix", [True, False])
+def test_both_lanes_hear_the_same_samples(media, mix):
+    """A file's sound is, sample for sample, what the live lane hears when its raw samples are sent."""
+    with wave.open(str(media("44k.wav"))) as recording:
+        raw = recording.readframes(recording.getnframes())
+    decoder = StreamDecoder(AudioFormat("pcm_s16le", 44_100, 2), mix=mix)
+    live = np.concatenate([np.stack(decoder.feed(raw)), np.stack(decoder.finish().samples)], axis=1)
+    heard, _ = decode(media("44k.wav"), channels="mix" if mix else "separate")
+    np.testing.assert_array_equal(heard, live)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -44,9 +44,9 @@ def test_two_lines_are_balanced():
 
 
 def test_lines_break_at_punctuation_where_they_can():
-    """A comma near the middle is the better place for a break."""
-    assert lines(spoken("Well there is not much difference, at least they all call me.", each=100)) == [
-        ("Well there is not much difference,", "at least they all call me.")
+    """A comma near the middle is a better place for a break than the middle itself."""
+    assert lines(spoken("I came from New Jersey now, and my brother lives in Texas too.", each=100)) == [
+        ("I came from New Jersey now,", "and my brother lives in Texas too.")
     ]
 
 
