@@ -45,7 +45,7 @@ def a_job(number: int = 1, **changes) -> Job:
             codec="pcm_s16le",
         ),
         options=JobOptions(metadata={"case": "\u00fc"}),
-        route=JobRoute(engine="scripted", model="tiny.en", revision=None, locale=None),
+        route=JobRoute(engine="scripted", model="tiny.en", revision=None, locale=None, reason="deployment default"),
     )
     return replace(job, **changes)
 
@@ -126,6 +126,17 @@ class JobStoreContract:
             for number, state in ((3, "queued"), (1, "processing"), (2, "succeeded"), (4, "failed"), (5, "queued")):
                 await store.add(a_job(number, state=JobState(state)))
             assert list(await store.unfinished()) == ["job_1", "job_3", "job_5"]
+
+        self.run(opened, check)
+
+    def test_an_input_in_use_is_known(self, opened: Opener) -> None:
+        """By its digest, whoever posted it."""
+
+        async def check(store: JobStore) -> None:
+            assert not await store.uses_input("0" * 64)
+            await store.add(a_job(tenant="other", state=JobState.FAILED))
+            assert await store.uses_input("0" * 64)
+            assert not await store.uses_input("1" * 64)
 
         self.run(opened, check)
 

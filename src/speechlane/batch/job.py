@@ -8,7 +8,6 @@ from typing import Any
 
 from speechlane.batch.options import JobOptions, parse_options
 from speechlane.batch.states import JobState, check_transition
-from speechlane.errors import SpeechlaneError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +26,13 @@ class InputFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRoute:
-    """Which engine works a job off; ``locale`` is the language decoded in, None until it is found."""
+    """Which engine works a job off, and why; ``locale`` is the language decoded in, None until it is found."""
 
     engine: str
     model: str
     revision: str | None
     locale: str | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +66,17 @@ class Job:
             Conflict: ``job_state`` when the transition table does not hold the step.
         """
         check_transition(self.state, state)
-        timeline = {**({stage: at} if stage else {}), **self.timeline}
+        timeline = self.timeline if stage is None or stage in self.timeline else {**self.timeline, stage: at}
         return replace(self, state=state, updated_at=at, timeline=timeline, **changes)
 
-    def failed(self, error: SpeechlaneError, at: str) -> Job:
-        """The job ended by an error, which it shows from now on."""
-        return self.entered(JobState.FAILED, at, error=error.as_fields())
+    def failed(self, error: Mapping[str, Any], at: str) -> Job:
+        """The job ended by an error, whose fields (`SpeechlaneError.as_fields`) it shows from now on."""
+        return self.entered(JobState.FAILED, at, error=error)
+
+    def succeeded(self, at: str, *, outputs: Mapping[str, Mapping[str, Any]], locale: str | None) -> Job:
+        """The job done: what it put out, and the language found where none was asked for."""
+        route = replace(self.route, locale=self.route.locale or locale)
+        return self.entered(JobState.SUCCEEDED, at, stage="published", outputs=outputs, route=route)
 
     def as_wire(self) -> dict[str, Any]:
         """The fields of the wire contract; what this version does not know is null."""

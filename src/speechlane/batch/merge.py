@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,10 @@ from typing import Any
 
 from speechlane.audio import position_to_ms
 from speechlane.batch.chunking import ChunkSpan
+from speechlane.captions.text import ends_sentence
 from speechlane.engine import Hypothesis
 from speechlane.provenance import ChunkRecord
 from speechlane.transcript import Segment, Transcript, Word
-
-# Ends of sentences in the scripts that Whisper writes (ellipsis; ideographic, full-width, Arabic and Devanagari marks);
-# closing quotes and brackets may follow.
-_SENTENCE_END = re.compile(r"""[.!?\u2026\u3002\uff01\uff1f\u061f\u0964]['"\u201d\u2019)\]\u00bb]*$""")
-_ABBREVIATION = re.compile(r"^(Mr|Mrs|Ms|Dr|St|Prof|Jr|Sr|vs|etc|[A-Z])\.$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,54 +78,51 @@ def language_of(chunks: Iterable[ChunkText]) -> str | None:
 
 def merge(
     chunks: Sequence[ChunkText],
-    speakers: Sequence[str | None],
+    words: Sequence[Word],
     duration_ms: int,
     rules: SegmentRules | None = None,
 ) -> Transcript:
-    """The transcript of a recording from its chunks in order.
+    """The transcript of a recording from its chunks.
 
     Args:
         chunks: in order of index.
-        speakers: who spoke each word of all chunks in order; as many as there are words.
+        words: the words of all chunks in order, with their speakers.
         duration_ms: length of the recording.
         rules: where segments end; the defaults when None.
     """
     rules = rules or SegmentRules()
-    said: list[tuple[Word, str | None]] = []  # each word with its language
-    for chunk in chunks:
-        said += ((word, chunk.language) for word in chunk.words)
+    languages = [chunk.language for chunk in chunks for _ in chunk.words]
     segments: list[Segment] = []
     current: list[Word] = []
-    languages: Counter[str | None] = Counter()
-    for (word, language), speaker in zip(said, speakers, strict=True):
-        if current and _ends(current, word, speaker, rules):
-            segments.append(_segment(current, len(segments) + 1, languages))
-            current, languages = [], Counter()
-        current.append(word.spoken_by(speaker))
-        languages[language] += 1
+    spoken_in: Counter[str | None] = Counter()
+    for word, language in zip(words, languages, strict=True):
+        if current and _ends(current, word, rules):
+            segments.append(_segment(current, len(segments) + 1, spoken_in))
+            current, spoken_in = [], Counter()
+        current.append(word)
+        spoken_in[language] += 1
     if current:
-        segments.append(_segment(current, len(segments) + 1, languages))
+        segments.append(_segment(current, len(segments) + 1, spoken_in))
     return Transcript(segments=tuple(segments), duration_ms=duration_ms, language=language_of(chunks))
 
 
-def _ends(current: Sequence[Word], following: Word, speaker: str | None, rules: SegmentRules) -> bool:
+def _ends(current: Sequence[Word], following: Word, rules: SegmentRules) -> bool:
     last = current[-1]
-    text = last.text.strip()
     return (
-        last.speaker != speaker
+        last.speaker != following.speaker
         or following.start_ms - last.end_ms >= rules.pause_ms
         or following.end_ms - current[0].start_ms > rules.max_ms
-        or (_SENTENCE_END.search(text) is not None and _ABBREVIATION.match(text) is None)
+        or ends_sentence(last.text)
     )
 
 
-def _segment(words: Sequence[Word], number: int, languages: Counter[str | None]) -> Segment:
+def _segment(words: Sequence[Word], number: int, spoken_in: Counter[str | None]) -> Segment:
     return Segment(
         channel=0,
         number=number,
         start_ms=words[0].start_ms,
         end_ms=words[-1].end_ms,
         words=tuple(words),
-        language=languages.most_common(1)[0][0],
+        language=spoken_in.most_common(1)[0][0],
         speaker=words[0].speaker,
     )

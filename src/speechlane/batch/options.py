@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from speechlane.diarization import SpeakerBounds
-from speechlane.engine import Capabilities, EngineIdentity
 from speechlane.errors import InvalidInput
+from speechlane.router import RouteRequest
 from speechlane.transcript import normalize_language
-from speechlane.transcript.language import primary_subtag
 
 MAX_METADATA_CHARACTERS = 16_384
 
@@ -24,17 +24,19 @@ NOT_OFFERED: Mapping[str, tuple[object, ...]] = {
     "reuse": (None, "never"),
     "preset": (None,),
 }
-NOT_OFFERED_ROUTE: Mapping[str, tuple[object, ...]] = dict.fromkeys(
-    ("engine", "sla", "reproducibility", "privacy", "max_cost_per_hour", "fallback", "draft"), (None,)
-)
+_ROUTE_WORDS: Mapping[str, tuple[str, ...]] = {
+    "sla": ("interactive", "standard", "economy"),
+    "reproducibility": ("pinned", "compatible", "any"),
+    "fallback": ("never", "before_text", "anytime"),
+}
+_PRIVACY = re.compile(r"local_only|region:[A-Za-z0-9-]+|any")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
     """A job's options with their defaults filled in.
 
-    ``language`` is a BCP-47 tag, None for "auto". ``track`` counts a file's audio tracks from 0. ``model`` is
-    ``route.model``: a name or a pin.
+    ``language`` is a BCP-47 tag, None for "auto". ``track`` counts a file's audio tracks from 0.
     """
 
     language: str | None = None
@@ -42,7 +44,7 @@ class JobOptions:
     bounds: SpeakerBounds = field(default_factory=SpeakerBounds)
     track: int = 0
     words: bool = True
-    model: str | None = None
+    route: RouteRequest = field(default_factory=RouteRequest)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def as_fields(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ class JobOptions:
             "channels": "mix",
             "track": self.track,
             "words": self.words,
-            "route": {"model": self.model},
+            "route": asdict(self.route),
             "metadata": dict(self.metadata),
         }
 
@@ -72,7 +74,9 @@ def parse_options(values: object) -> JobOptions:
             ``invalid_language``, ``invalid_speakers``.
     """
     fields = _object(values, "options", {*_READERS, *NOT_OFFERED})
-    _refuse_not_offered(fields, NOT_OFFERED, "")
+    for name, neutral in NOT_OFFERED.items():
+        if name in fields and fields[name] not in neutral:
+            raise _not_offered(name, "Leave it out.", None)
     options: dict[str, Any] = {}
     for name, value in fields.items():
         if name in _READERS and value is not None:
@@ -80,30 +84,13 @@ def parse_options(values: object) -> JobOptions:
     return JobOptions(**options)
 
 
-def check_offered(options: JobOptions, engine: EngineIdentity, capabilities: Capabilities, *, diarizes: bool) -> None:
-    """Refuse what this deployment's engine and diarizer cannot do.
+def check_diarization(options: JobOptions, *, offered: bool) -> None:
+    """Refuse to tell speakers apart where nothing can.
 
     Raises:
-        InvalidInput: ``unsupported_language``, ``unknown_model``, ``not_offered``.
+        InvalidInput: ``not_offered``.
     """
-    languages = sorted(capabilities.languages)
-    if options.language is not None and primary_subtag(options.language) not in capabilities.languages:
-        raise InvalidInput(
-            "unsupported_language",
-            f"language: {options.language} is not one that model {engine.model} hears. Send one of"
-            f" {', '.join(languages)}, or start the server with a model that hears it.",
-            field="language",
-            limit=languages,
-        )
-    known = [engine.model, engine.pin]
-    if options.model is not None and options.model not in known:
-        raise InvalidInput(
-            "unknown_model",
-            f"route.model: {options.model!r} is not served here. Send {' or '.join(known)}, or leave it out.",
-            field="route.model",
-            limit=known,
-        )
-    if options.diarize == "speaker" and not diarizes:
+    if options.diarize == "speaker" and not offered:
         raise _not_offered("diarize.mode", 'Send "none"; this server has no diarizer.', ["none"])
 
 
@@ -145,10 +132,25 @@ def _words(value: object) -> dict[str, Any]:
 
 
 def _route(value: object) -> dict[str, Any]:
-    fields = _object(value, "route", {"model", *NOT_OFFERED_ROUTE})
-    _refuse_not_offered(fields, NOT_OFFERED_ROUTE, "route.")
-    model = fields.get("model")
-    return {} if model is None else {"model": _checked(model, "route.model", str, "a model's name or pin")}
+    fields = _object(value, "route", RouteRequest.__dataclass_fields__)
+    route: dict[str, Any] = {name: wish for name, wish in fields.items() if wish is not None}
+    for name, wish in route.items():
+        if name == "max_cost_per_hour":
+            route[name] = float(_checked(wish, f"route.{name}", (int, float), "a cost per hour of audio"))
+            if not route[name] >= 0:
+                raise _invalid(f"route.{name}", f"is {wish}", "send 0 or more", 0)
+        elif name in _ROUTE_WORDS:
+            _one_of(wish, f"route.{name}", _ROUTE_WORDS[name])
+        elif not _checked(wish, f"route.{name}", str, "a name"):
+            raise _invalid(f"route.{name}", "is empty", "send a name, or leave it out", 1)
+    if "privacy" in route and not _PRIVACY.fullmatch(route["privacy"]):
+        raise _invalid(
+            "route.privacy",
+            f"is {_shown(route['privacy'])}",
+            "send local_only, any, or a region such as region:EU",
+            ["local_only", "region:EU", "any"],
+        )
+    return {"route": RouteRequest(**route)}
 
 
 def _metadata(value: object) -> dict[str, Any]:
@@ -189,9 +191,9 @@ def _object(value: object, name: str, known: Collection[str]) -> dict[str, Any]:
     return fields
 
 
-def _checked(value: object, name: str, kind: type, must: str) -> Any:
+def _checked(value: object, name: str, kind: type | tuple[type, ...], must: str) -> Any:
     # bool is an int to Python, not to a client
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise _invalid(name, f"is {_shown(value)}", f"send {must}", None)
     return value
 
@@ -204,12 +206,6 @@ def _one_of(value: object, name: str, allowed: tuple[str, ...]) -> None:
 def _shown(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-def _refuse_not_offered(fields: Mapping[str, Any], names: Mapping[str, tuple[object, ...]], prefix: str) -> None:
-    for name, neutral in names.items():
-        if name in fields and fields[name] not in neutral:
-            raise _not_offered(f"{prefix}{name}", "Leave it out.", None)
 
 
 def _not_offered(name: str, advice: str, limit: list[str] | None) -> InvalidInput:

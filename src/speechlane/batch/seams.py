@@ -41,6 +41,10 @@ class JobStore(Protocol):
         """Ids of all jobs that have not ended, oldest first."""
         ...
 
+    async def uses_input(self, sha256: str) -> bool:
+        """Whether any job, of any tenant, was posted with this recording."""
+        ...
+
     async def add_chunk(self, job_id: str, chunk: ChunkText) -> ChunkText:
         """Store a chunk's text unless one is stored under its index; answer with the stored one."""
         ...

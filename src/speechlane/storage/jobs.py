@@ -45,6 +45,11 @@ class SqlJobStore:
         async with self._database.reading() as connection:
             return list(await connection.scalars(query))
 
+    async def uses_input(self, sha256: str) -> bool:
+        query = select(jobs.c.id).where(jobs.c.input_sha256 == sha256).limit(1)
+        async with self._database.reading() as connection:
+            return await connection.scalar(query) is not None
+
     async def add_chunk(self, job_id: str, chunk: ChunkText) -> ChunkText:
         async with self._database.writing() as connection:
             await _read(connection, job_id, None)

@@ -90,6 +90,9 @@ class MemoryJobStore:
         waiting = [job for job in self._jobs.values() if job.state not in ENDED]
         return [job.id for job in sorted(waiting, key=lambda job: (job.created_at, job.id))]
 
+    async def uses_input(self, sha256: str) -> bool:
+        return any(job.input.sha256 == sha256 for job in self._jobs.values())
+
     async def add_chunk(self, job_id: str, chunk: ChunkText) -> ChunkText:
         await self.get(job_id)
         return self._chunks[job_id].setdefault(chunk.index, chunk)

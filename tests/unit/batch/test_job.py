@@ -30,7 +30,7 @@ QUEUED = Job(
         codec="pcm_s16le",
     ),
     options=JobOptions(language="en", diarize="speaker"),
-    route=JobRoute(engine="scripted", model="tiny.en", revision="0d3d19a", locale=None),
+    route=JobRoute(engine="scripted", model="tiny.en", revision="0d3d19a", locale=None, reason="deployment default"),
 )
 
 
@@ -67,7 +67,7 @@ def test_a_stage_keeps_its_first_moment() -> None:
 
 def test_a_failure_shows_its_error() -> None:
     """A failed job carries the error's fields under their wire names."""
-    failed = QUEUED.failed(EngineFailed("engine_failed", "It raised."), "2026-11-21T11:00:00.000Z")
+    failed = QUEUED.failed(EngineFailed("engine_failed", "It raised.").as_fields(), "2026-11-21T11:00:00.000Z")
     assert failed.as_wire()["error"]["code"] == "engine_failed"
     assert failed.as_wire()["error"]["retryable"] is True
 

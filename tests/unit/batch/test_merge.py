@@ -10,7 +10,7 @@ from speechlane.batch.chunking import ChunkSpan
 from speechlane.batch.merge import ChunkText, SegmentRules, merge, words_of
 from speechlane.batch.quality import better_of, needs_second_try, without_noise
 from speechlane.engine import Hypothesis, HypothesisWord
-from speechlane.transcript import Word
+from speechlane.transcript import Transcript, Word
 
 pytestmark = pytest.mark.unit
 
@@ -28,9 +28,12 @@ def chunk(index: int, words: tuple[Word, ...], language: str | None = "en") -> C
     return ChunkText(index=index, words=words, language=language, record=None)
 
 
-def texts(*chunks: ChunkText, speakers: list[str | None] | None = None) -> list[str]:
-    count = sum(len(one.words) for one in chunks)
-    return [segment.text for segment in merge(chunks, speakers or [None] * count, 60_000).segments]
+def merged(*chunks: ChunkText) -> Transcript:
+    return merge(chunks, [word for one in chunks for word in one.words], 60_000)
+
+
+def texts(*chunks: ChunkText) -> list[str]:
+    return [segment.text for segment in merged(*chunks).segments]
 
 
 def test_words_stand_at_their_time_in_the_recording() -> None:
@@ -54,14 +57,15 @@ def test_segments_end_at_pauses_and_at_a_length() -> None:
     """A pause of 800 ms parts words, one under it does not; no segment is longer than 15 s."""
     assert texts(chunk(0, said("one two", gap_ms=800))) == [" one", " two"]
     assert texts(chunk(0, said("one two", gap_ms=799))) == [" one two"]
-    long = merge([chunk(0, said("so " * 200, each_ms=400))], [None] * 200, 80_000).segments
+    long = merged(chunk(0, said("so " * 200, each_ms=400))).segments
     assert max(segment.end_ms - segment.start_ms for segment in long) <= SegmentRules().max_ms
     assert sum(len(segment.words) for segment in long) == 200
 
 
 def test_segments_end_where_the_speaker_changes() -> None:
     """Each segment has one speaker, which its words bear too."""
-    transcript = merge([chunk(0, said("yes no"))], ["S1", "S2"], 1000)
+    yes, no = said("yes no")
+    transcript = merge([chunk(0, (yes, no))], [yes.spoken_by("S1"), no.spoken_by("S2")], 1000)
     assert [(segment.speaker, segment.words[0].speaker) for segment in transcript.segments] == [
         ("S1", "S1"),
         ("S2", "S2"),
@@ -71,22 +75,22 @@ def test_segments_end_where_the_speaker_changes() -> None:
 
 def test_chunks_join_within_a_sentence() -> None:
     """A seam between chunks is no end of a segment by itself; numbers count through."""
-    transcript = merge([chunk(0, said("ask not")), chunk(1, said("what. Next.", start_ms=200))], [None] * 4, 10_000)
+    transcript = merged(chunk(0, said("ask not")), chunk(1, said("what. Next.", start_ms=200)))
     assert [(segment.number, segment.text) for segment in transcript.segments] == [(1, " ask not what."), (2, " Next.")]
 
 
 def test_the_language_is_the_one_of_most_words() -> None:
     """A transcript's language follows its words, a segment's its own; none heard, none named."""
-    transcript = merge([chunk(0, said("eins zwei."), "de"), chunk(1, said("one.", start_ms=900))], [None] * 3, 2000)
+    transcript = merged(chunk(0, said("eins zwei."), "de"), chunk(1, said("one.", start_ms=900)))
     assert transcript.language == "de"
     assert [segment.language for segment in transcript.segments] == ["de", "en"]
-    assert merge([chunk(0, (), "en")], [], 2000).language is None
+    assert merged(chunk(0, (), "en")).language is None
 
 
-def test_speakers_must_match_the_words() -> None:
-    """A speaker too few is a fault of the caller, not a guess."""
-    with pytest.raises(ValueError, match="shorter"):
-        merge([chunk(0, said("one two"))], ["S1"], 1000)
+def test_no_word_is_left_out() -> None:
+    """Words that are not those of the chunks are a fault of the caller, not a shorter transcript."""
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        merge([chunk(0, said("one two"))], said("one"), 1000)
 
 
 HEARD = Hypothesis(words=(HypothesisWord(" you", 0, 10, 0.1),), language="en")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from speechlane.batch.options import JobOptions, check_offered, parse_options
+from speechlane.batch.options import JobOptions, check_diarization, parse_options
 from speechlane.diarization import SpeakerBounds
-from speechlane.engine import Capabilities, EngineIdentity
 from speechlane.errors import InvalidInput
+from speechlane.router import RouteRequest
 
 pytestmark = pytest.mark.unit
-
-ENGINE = EngineIdentity("scripted", "1", "tiny.en", "0d3d19a32d3338f10357c0889762bd8d64bbdeba", None, "cpu", "int8")
-CAN = Capabilities(frozenset({"en", "de"}), True, True, True, True, False, 480_000)
 
 
 def test_no_options_are_the_defaults() -> None:
@@ -30,7 +27,7 @@ def test_all_options_come_through_and_round_trip() -> None:
             "channels": "mix",
             "track": 1,
             "words": False,
-            "route": {"model": "tiny.en@0d3d19a"},
+            "route": {"model": "tiny.en@0d3d19a", "privacy": "region:EU", "max_cost_per_hour": 1, "sla": None},
             "metadata": {"case": 7},
         }
     )
@@ -40,7 +37,7 @@ def test_all_options_come_through_and_round_trip() -> None:
         bounds=SpeakerBounds(minimum=2, maximum=4),
         track=1,
         words=False,
-        model="tiny.en@0d3d19a",
+        route=RouteRequest(model="tiny.en@0d3d19a", privacy="region:EU", max_cost_per_hour=1.0),
         metadata={"case": 7},
     )
     assert parse_options(options.as_fields()) == options
@@ -86,7 +83,11 @@ def test_options_that_ask_for_nothing_are_taken() -> None:
         ({"retain_days": 7}, "not_offered", "retain_days"),
         ({"reuse": "same_input"}, "not_offered", "reuse"),
         ({"preset": "fast"}, "not_offered", "preset"),
-        ({"route": {"fallback": "anytime"}}, "not_offered", "route.fallback"),
+        ({"route": {"fallback": "sometimes"}}, "invalid_option", "route.fallback"),
+        ({"route": {"privacy": "mostly"}}, "invalid_option", "route.privacy"),
+        ({"route": {"max_cost_per_hour": -1}}, "invalid_option", "route.max_cost_per_hour"),
+        ({"route": {"max_cost_per_hour": True}}, "invalid_option", "route.max_cost_per_hour"),
+        ({"route": {"engine": ""}}, "invalid_option", "route.engine"),
         ({"route": {"vendor": "x"}}, "unknown_field", "route.vendor"),
         ({"route": {"model": 3}}, "invalid_option", "route.model"),
         ({"metadata": []}, "invalid_option", "metadata"),
@@ -101,22 +102,10 @@ def test_a_wrong_option_is_refused_by_name(values, code, field) -> None:
     assert len(caught.value.message) > len(field) + 10
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "limit"),
-    [
-        (JobOptions(language="fr"), "unsupported_language", ["de", "en"]),
-        (JobOptions(model="base"), "unknown_model", ["tiny.en", "tiny.en@0d3d19a"]),
-        (JobOptions(diarize="speaker"), "not_offered", ["none"]),
-    ],
-)
-def test_what_the_deployment_cannot_do_is_refused(options, code, limit) -> None:
-    """A language, model or diarization that is not served here is refused with what is."""
+def test_diarization_is_refused_where_nothing_can_do_it() -> None:
+    """A server without a diarizer says so before a job exists."""
     with pytest.raises(InvalidInput) as caught:
-        check_offered(options, ENGINE, CAN, diarizes=False)
-    assert (caught.value.code, caught.value.limit) == (code, limit)
-
-
-def test_what_the_deployment_can_do_is_taken() -> None:
-    """A region of a known language, the model's name and its pin are all fine."""
-    check_offered(JobOptions(language="de-AT", model="tiny.en", diarize="speaker"), ENGINE, CAN, diarizes=True)
-    check_offered(JobOptions(model="tiny.en@0d3d19a"), ENGINE, CAN, diarizes=False)
+        check_diarization(JobOptions(diarize="speaker"), offered=False)
+    assert (caught.value.code, caught.value.field, caught.value.limit) == ("not_offered", "diarize.mode", ["none"])
+    check_diarization(JobOptions(), offered=False)
+    check_diarization(JobOptions(diarize="speaker"), offered=True)

@@ -1,0 +1,134 @@
+"""One chunk to its text and record: the engine asked, asked again where that may help, and what was asked noted."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from typing import Any
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from speechlane.audio import SAMPLE_RATE, Samples, position_to_ms
+from speechlane.audio.gate import GateSettings
+from speechlane.audio.samples import samples_sha256
+from speechlane.batch.chunking import ChunkRules, ChunkSpan
+from speechlane.batch.job import Job
+from speechlane.batch.merge import ChunkText, SegmentRules, words_of
+from speechlane.batch.quality import better_of, needs_second_try, without_noise
+from speechlane.engine import DecodeOptions, DecodeRequest, Engine, Hypothesis, Priority, SpeechGateModel
+from speechlane.errors import SpeechlaneError
+from speechlane.provenance import ChunkRecord, digest_of
+from speechlane.provenance.digest import text_sha256
+from speechlane.transcript import text_of
+from speechlane.transcript.language import primary_subtag
+
+BEAM_SIZE = 5
+PADDED_SAMPLES = 30 * SAMPLE_RATE
+"""The length a chunk is padded to: Whisper's own window, which it reads best."""
+
+TRIES = 3
+"""Times that the engine is asked for one chunk while it fails in a way that may pass."""
+
+
+class ChunkDecoder:
+    """Asks one engine; says of itself what manifests need to know."""
+
+    def __init__(self, engine: Engine, gate: SpeechGateModel, now: Callable[[], str]) -> None:
+        self.engine = engine
+        self.gate = gate
+        self.chunk_rules = ChunkRules(gate=GateSettings(endpointing_ms=160, frame_samples=gate.frame_samples))
+        self.segment_rules = SegmentRules()
+        self.software = f"speechlane {version('speechlane')}, python {platform.python_version()}"
+        self._padded = min(PADDED_SAMPLES, engine.capabilities.max_window_samples)
+        self._now = now
+        self.preprocessing: dict[str, Any] = {
+            "decoder": f"av {version('av')}",
+            "channels": "mix",
+            "resampler": f"soxr {version('soxr')}",
+            "speech_gate": gate.version,
+            "chunk_rules": asdict(self.chunk_rules),
+        }
+        self.postprocessing: dict[str, Any] = {
+            "noise_gate": "whisper",
+            "segment_rules": asdict(self.segment_rules),
+        }
+        self._preprocess_digest = digest_of(self.preprocessing)
+        self._postprocess_digest = digest_of(self.postprocessing)
+
+    async def decode(self, job: Job, index: int, span: ChunkSpan, samples: Samples) -> ChunkText:
+        """The text of one chunk with its record, not yet sealed.
+
+        Raises:
+            SpeechlaneError: what the engine raised, the last of TRIES times where a retry could have helped.
+        """
+        language = primary_subtag(job.options.language) if job.options.language is not None else None
+        options, attempt = DecodeOptions(beam_size=BEAM_SIZE), 1
+        heard = await self._ask(samples, language, options)
+        if needs_second_try(heard):
+            guarded = replace(options, repetition_guard=True)
+            second = await self._ask(samples, language, guarded)
+            if better_of(heard, second) is second:
+                heard, options, attempt = second, guarded, 2
+        words = words_of(without_noise(heard), span)
+        identity = self.engine.identity
+        recorded = {**asdict(options), "padded_samples": self._padded}
+        record = ChunkRecord(
+            chunk_id=f"{job.id}:{index}",
+            lane="batch",
+            session=None,
+            job=job.id,
+            index=index,
+            channel=0,
+            start_ms=position_to_ms(span.start),
+            end_ms=position_to_ms(span.end),
+            audio_sha256=samples_sha256(samples),
+            engine=identity.engine,
+            engine_version=identity.engine_version,
+            model=identity.model,
+            model_revision=identity.model_revision,
+            model_digest=identity.model_digest,
+            locale_requested=job.options.language or "auto",
+            locale_detected=heard.language if heard.language_probability is not None else None,
+            locale_probability=heard.language_probability,
+            options=recorded,
+            options_digest=digest_of(recorded),
+            padded_ms=heard.figures.padded_ms,
+            prefix_tokens_sha256=None,
+            batch_size=heard.figures.batch_size,
+            partial_decodes=0,
+            preprocess_digest=self._preprocess_digest,
+            postprocess_digest=self._postprocess_digest,
+            device=identity.device,
+            compute_type=identity.compute_type,
+            vendor_request_id=heard.vendor_request_id,
+            region=identity.region,
+            attempt=attempt,
+            route_reason=job.route.reason,
+            queued_ms=heard.figures.queued_ms,
+            compute_ms=heard.figures.compute_ms,
+            billed_ms=None,
+            cost=None,
+            text_sha256=text_sha256(text_of(words)),
+            at=self._now(),
+        )
+        return ChunkText(index=index, words=words, language=heard.language, record=record)
+
+    async def _ask(self, samples: Samples, language: str | None, options: DecodeOptions) -> Hypothesis:
+        request = DecodeRequest(
+            samples=samples,
+            padded_samples=max(self._padded, len(samples)),
+            language=language,
+            options=options,
+            priority=Priority.BATCH,
+        )
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(TRIES),
+            wait=wait_random_exponential(multiplier=0.5, max=5),
+            retry=retry_if_exception(lambda error: isinstance(error, SpeechlaneError) and error.retryable),
+            reraise=True,
+        ):
+            with attempt:
+                return await self.engine.decode(request)
+        raise AssertionError("the last attempt answers or raises")
