@@ -10,7 +10,7 @@ import av
 import pytest
 import srt
 import webvtt
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from speechlane.captions import cues_of, render, transcript_from_dict, transcript_to_dict
@@ -18,6 +18,9 @@ from speechlane.captions.text import visible, width
 from speechlane.transcript import Segment, Transcript, Word
 
 pytestmark = pytest.mark.properties
+
+# Nothing here is about speed, and the machine may be busy.
+PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 HOSTILE = [
     " -->",
@@ -78,7 +81,7 @@ def spoken(transcript):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(transcripts())
 def test_every_word_is_in_exactly_one_cue(transcript):
     """Taken together the cues of a channel hold its words, each once and in order."""
@@ -90,7 +93,7 @@ def test_every_word_is_in_exactly_one_cue(transcript):
         assert {word.speaker for word in cue.words if visible(word.text) and word.speaker} <= {cue.speaker}
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(transcripts())
 def test_times_are_in_order_and_cues_of_a_channel_never_overlap(transcript):
     """Cues are sorted by start, last 1 to 7000 ms, and within a channel each ends before the next begins."""
@@ -102,7 +105,7 @@ def test_times_are_in_order_and_cues_of_a_channel_never_overlap(transcript):
         assert all(before.end_ms <= after.start_ms for before, after in itertools.pairwise(own))
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(transcripts())
 def test_lines_keep_their_limits(transcript):
     """A cue has one or two lines without blank ones; a line is over 42 columns only when it is one word."""
@@ -114,7 +117,7 @@ def test_lines_keep_their_limits(transcript):
             assert width(line) <= 42 or single
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(transcripts())
 def test_webvtt_is_read_back(transcript):
     """webvtt-py reads, strictly, the same cues with the same times, and the text once it is unescaped."""
@@ -132,7 +135,7 @@ def test_webvtt_is_read_back(transcript):
         assert _unescape(payload) == _utf8("\n".join(cue.lines))
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(transcripts())
 def test_subrip_is_read_back(transcript):
     """The srt library reads the same cues; apart from names and word joiners the text is the same."""
@@ -151,7 +154,7 @@ def test_subrip_is_read_back(transcript):
         assert "-->" not in subtitle.content
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(transcripts())
 def test_plain_text_has_one_line_for_each_stretch_of_a_speaker(transcript):
     """No text can begin a line of its own, and nothing said is left out."""
@@ -162,7 +165,7 @@ def test_plain_text_has_one_line_for_each_stretch_of_a_speaker(transcript):
     assert len(together) >= len(said)
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(transcripts())
 @example(Transcript((Segment(0, 1, 0, 1, (Word("\ud800 \x00", 0, 1, 0.0),)),), 1))
 def test_json_round_trips(transcript):
