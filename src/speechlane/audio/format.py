@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speechlane.audio.samples import SAMPLE_RATE
 from speechlane.errors import InvalidInput
 
 BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
@@ -64,7 +63,3 @@ class AudioFormat:
     def bytes_per_frame(self) -> int:
         """Size of one sample frame: one sample of every channel."""
         return BYTES_PER_SAMPLE[self.encoding] * self.channels
-
-    def byte_offset(self, position: int) -> int:
-        """Offset in the client's stream of the frame that holds a sample position (16 kHz), for ``audio.ack``."""
-        return position * self.sample_rate // SAMPLE_RATE * self.bytes_per_frame

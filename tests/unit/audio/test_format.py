@@ -53,11 +53,3 @@ def test_the_ends_of_the_ranges_are_taken(rate, channels):
     """Both ends of each range are inside it."""
     audio_format = AudioFormat("alaw", rate, channels)
     assert (audio_format.sample_rate, audio_format.channels) == (rate, channels)
-
-
-def test_a_position_maps_to_the_frame_that_holds_it():
-    """byte_offset counts whole frames of the client's own stream, rounded down so that no audio is skipped."""
-    stereo = AudioFormat("pcm_s16le", 44_100, 2)
-    assert stereo.byte_offset(0) == 0
-    assert stereo.byte_offset(16_000) == 44_100 * 4
-    assert stereo.byte_offset(1) == 2 * 4  # 2.76 frames in
