@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from speechlane.errors import EngineFailed, InvalidInput
 
 if TYPE_CHECKING:
+    from speechlane.audio import Samples
     from speechlane.engine.seam import Capabilities, DecodeRequest
 
 
@@ -52,6 +53,21 @@ def check_request(request: DecodeRequest, capabilities: Capabilities) -> None:
             field="prefix",
         )
     _check_options(request)
+
+
+def check_recording(samples: Samples) -> None:
+    """Refuse what no diarizer can take: anything but one row of samples. No sample at all is a silent recording.
+
+    Raises:
+        InvalidInput: ``invalid_recording``.
+    """
+    if samples.ndim != 1:
+        raise InvalidInput(
+            "invalid_recording",
+            f"samples: one row of samples is needed, not shape {samples.shape}. Send mono samples.",
+            field="samples",
+            limit=1,
+        )
 
 
 def invalid_prefix(fact: str, *, limit: int | None = None) -> InvalidInput:
