@@ -151,7 +151,8 @@ def pip(state: dict[str, str], *arguments: str) -> None:
 
 def pull_weights() -> None:
     program = VENV / "bin" / "speechlane"
-    if subprocess.run([program, "models", "pull", MODEL], check=False).returncode:
+    # Its progress goes to standard error; standard output belongs to the target, which a script may read as JSON.
+    if subprocess.run([program, "models", "pull", MODEL], stdout=subprocess.DEVNULL, check=False).returncode:
         raise SetupFailed(f"the weights of {MODEL} are not there yet (see above); run make again to go on.")
 
 
