@@ -2,7 +2,7 @@
 
     python scripts/setup.py [STEP...]     # steps, in order: runtime, dev, weights; none: an empty .venv
 
-The Makefile calls it before every target, so a run with nothing to do is quick, silent and without network. What was
+The Makefile calls it before every target, so a run with nothing to do is quick and needs no network. What was
 done is told apart by content (a digest of lock and project file), not by file times, which a fresh clone or a switch
 of branches changes. Standard library alone: it runs before anything is installed.
 """
