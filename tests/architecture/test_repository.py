@@ -59,11 +59,12 @@ def test_links_between_documents_lead_somewhere(tracked: dict[str, bytes], repos
 
 
 def test_every_decision_is_numbered_and_indexed(repository: Path) -> None:
-    """Decisions count 0001, 0002 ... without gaps, fit on one page, and stand in the index with their title."""
+    """Each decision has a number of its own, fits on one page, and stands in the index under its title."""
     folder = repository / "docs" / "decisions"
     index = (folder / "README.md").read_text(encoding="utf-8")
-    decisions = sorted(folder.glob("[0-9]*.md"))
-    assert [path.name[:4] for path in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    decisions = sorted(folder.glob("[0-9][0-9][0-9][0-9]-*.md"))
+    assert set(folder.glob("*.md")) == {folder / "README.md", *decisions}
+    assert len({path.name[:5] for path in decisions}) == len(decisions)
     for path in decisions:
         lines = path.read_text(encoding="utf-8").splitlines()
         title = lines[0].removeprefix("# ")
