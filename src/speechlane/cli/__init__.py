@@ -10,6 +10,7 @@ import sys
 import click
 
 from speechlane import __version__
+from speechlane.cli.demo import demo
 from speechlane.cli.doctor import doctor
 from speechlane.cli.live import live
 from speechlane.cli.models import models
@@ -25,7 +26,7 @@ def program() -> None:
     """Live captions and diarized transcripts from one server, with a record of what made every word."""
 
 
-for command in (serve, live, transcribe, models, doctor, replay):
+for command in (demo, serve, live, transcribe, models, doctor, replay):
     program.add_command(command)
 
 

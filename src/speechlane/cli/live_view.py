@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import click
 from rich.console import Console, Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from speechlane.cli.common import clock
@@ -21,19 +22,37 @@ SPEAKER_STYLES = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 def final_line(message: Message) -> Text:
     """A settled caption: its times, who or which channel when known, its text."""
-    line = Text(f"{clock(message['start_ms'])} - {clock(message['end_ms'])}  ", style="dim")
-    line.append_text(_who(message))
-    line.append(message["text"].strip(), style="not dim")
-    return line
+    return Text.assemble(_times(message), "  ", _who(message), message["text"].strip())
 
 
-def partial_line(message: Message) -> Text:
+def final_row(message: Message) -> Table:
+    """The same for a terminal: text that needs several lines stays beside the times."""
+    row = Table.grid(padding=(0, 2))
+    row.add_column(no_wrap=True)
+    row.add_column()
+    row.add_row(_times(message), Text.assemble(_who(message), message["text"].strip()))
+    return row
+
+
+def partial_row(message: Message) -> Table:
     """A caption in the making: stable words plain, unstable ones dim."""
-    line = Text(f"{clock(message['start_ms'])}  ", style="dim")
-    line.append_text(_who(message))
-    line.append(message["stable_text"].lstrip(), style="not dim")
-    line.append(message["unstable_text"] if message["stable_text"] else message["unstable_text"].lstrip())
-    return line
+    row = Table.grid(padding=(0, 2))
+    row.add_column(no_wrap=True)
+    row.add_column()
+    shown = Text.assemble(message["stable_text"], (message["unstable_text"], "dim"))
+    row.add_row(
+        Text(f"{clock(message['start_ms'])} ...    ", style="dim"), Text.assemble(_who(message), _stripped(shown))
+    )
+    return row
+
+
+def _times(message: Message) -> Text:
+    return Text(f"{clock(message['start_ms'])} - {clock(message['end_ms'])}", style="dim")
+
+
+def _stripped(text: Text) -> Text:
+    """Without the space that a segment's first word begins with."""
+    return text[len(text.plain) - len(text.plain.lstrip()) :]
 
 
 def speaker_style(speaker: str) -> str:
@@ -44,9 +63,9 @@ def speaker_style(speaker: str) -> str:
 
 def _who(message: Message) -> Text:
     if message.get("speaker"):
-        return Text(f"{message['speaker']}  ", style=f"not dim bold {speaker_style(message['speaker'])}")
+        return Text(f"{message['speaker']}  ", style=f"bold {speaker_style(message['speaker'])}")
     if message["channel"]:
-        return Text(f"channel {message['channel']}  ", style="not dim bold")
+        return Text(f"channel {message['channel']}  ", style="bold")
     return Text()
 
 
@@ -84,12 +103,10 @@ def drawn_captions(console: Console) -> Iterator[Show]:
                 open_captions[message["channel"]] = message
             elif message["type"] == "caption.final":
                 open_captions.pop(message["channel"], None)
-                if message["text"]:
-                    console.print(final_line(message))
+            area.update(Group(*map(partial_row, open_captions.values())), refresh=True)
+            if message["type"] == "caption.final" and message["text"]:
+                console.print(final_row(message))
             elif message["type"] == "warning":
-                console.print(f"warning: {message['message']}", style="yellow")
-            else:
-                return
-            area.update(Group(*map(partial_line, open_captions.values())), refresh=True)
+                console.print(f"warning: {message['message']}", style="yellow", markup=False)
 
         yield show

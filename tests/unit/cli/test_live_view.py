@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
 
 from speechlane.cli.common import clock
-from speechlane.cli.live_view import caption_view, drawn_captions, final_line, partial_line, speaker_style
+from speechlane.cli.live_view import caption_view, drawn_captions, final_line, final_row, partial_row, speaker_style
 
 pytestmark = pytest.mark.unit
 
@@ -54,12 +55,21 @@ def test_a_final_line_has_times_speaker_and_text():
 
 def test_unstable_words_are_dim_and_stable_ones_are_not():
     """The style says which words may still change; the words are shown exactly as sent."""
-    line = partial_line(partial(" Hello", " there"))
-    assert line.plain == "01:05.0  Hello there"
-    console = Console()
-    shown = {character: line.get_style_at_offset(console, line.plain.index(character)).dim for character in "Ht"}
-    assert shown == {"H": False, "t": True}
-    assert partial_line(partial("", " there")).plain == "01:05.0  there"
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=60)
+    console.print(partial_row(partial(" Hello", " there")))
+    console.print(partial_row(partial("", " there")))
+    both, unsettled = console.file.getvalue().splitlines()
+    assert "Hello\x1b[2m there\x1b[0m" in both
+    assert "\x1b[2mthere\x1b[0m" in unsettled
+
+
+def test_long_captions_stay_beside_their_times():
+    """Text that needs several lines is not mixed with the column of times."""
+    console = Console(file=io.StringIO(), width=40)
+    console.print(final_row(final(text=" one two three four five six seven eight", speaker="S1")))
+    first, second, *_ = console.file.getvalue().splitlines()
+    assert first.startswith("00:01.2 - 01:03.0  S1  one two")
+    assert second.startswith(" " * 19)
 
 
 def test_speakers_take_colours_in_turn():
@@ -83,8 +93,12 @@ def test_a_terminal_keeps_finals_and_redraws_the_rest():
     text = screen.getvalue()
     assert text.count("00:01.2 - 01:03.0  Hello there.") == 1
     assert "Careful." in text
-    assert "01:05.0  noise" in text
-    assert "01:05.0" not in text.rsplit("\r", 1)[-1]
+    assert "noise" in text
+    lasting = [re.split(r"\r|\x1b\[2K|\x1b\[1A", line)[-1] for line in text.split("\n")]
+    assert [line for line in lasting if line and "\x1b" not in line] == [
+        "00:01.2 - 01:03.0  Hello there.",
+        "warning: Careful.",
+    ]
 
 
 def test_a_pipe_gets_final_lines_only(capsys):
