@@ -41,7 +41,7 @@ class LivePolicy:
     """New audio between two partial decodes of a segment."""
     first_window: int = 8_000
     """Speech heard before a segment's first decode."""
-    edge_margin: int = 6_400
+    edge_margin: int = 12_800
     hold_words: int = 2
     shown_margin: int = 3_200
     """An unstable word that ends closer to the window's end than this is likely cut, and is not shown yet."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from speechlane.audio import position_to_ms
 from speechlane.engine import HypothesisWord
 from speechlane.live.actions import Decode
-from speechlane.live.commit import LocalAgreement
+from speechlane.live.commit import LocalAgreement, folded
 from speechlane.live.config import LivePolicy
 from speechlane.live.events import HypothesisReceived
-from speechlane.transcript import Word
+from speechlane.transcript import Word, text_of
 
 SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")  # noqa: RUF001  the full-width forms are meant
 """What closes a sentence in the scripts that the engines write."""
@@ -22,7 +22,7 @@ class OpenSegment:
     """Samples from ``start`` on; ``end`` is None while speech goes on.
 
     ``stable`` words never change again, ``standing`` are the same words as the engine heard them, placed in the
-    session; their tokens are the next decode's forced prefix, and ``stable_end`` is where they end. Decodes begin at
+    session, and ``stable_end`` is where they end. Decodes begin at
     ``window_start``, where ``context``, the last settled words before this segment, begins: a window that starts cold
     errs on its first words. ``decoded_to`` is how far a decode has seen.
     """
@@ -41,6 +41,8 @@ class OpenSegment:
     stable_end: int = 0
     decoded_to: int = 0
     partial_decodes: int = 0
+    contradicted: bool = False
+    """The last free decode read the stable words otherwise: the next one is held to them."""
     failures: int = 0
     shown: tuple[str, str] = ("", "")
     last: tuple[Decode, HypothesisReceived] | None = None
@@ -56,10 +58,10 @@ class OpenSegment:
         """Begin here, before anything was decoded: the segment before reached further than the gate said."""
         self.start = self.stable_end = self.decoded_to = self.window_start = start
 
-    @property
-    def prefix(self) -> tuple[int, ...]:
-        """Tokens of all that is settled within the window, the next decode's forced prefix."""
-        return tuple(token for word in (*self.context, *self.standing) for token in word.tokens)
+    def prefix(self, *, forced: bool) -> tuple[int, ...]:
+        """The next decode's forced prefix: the context's tokens and, when ``forced``, those of the stable words."""
+        words = (*self.context, *self.standing) if forced else self.context
+        return tuple(token for word in words for token in word.tokens)
 
     def follow(self, words: Sequence[HypothesisWord]) -> None:
         """Let the window begin with these settled words, given in order at their places in the session."""
@@ -79,6 +81,18 @@ class OpenSegment:
         )
         before = self.start - self.window_start
         return () if silent else tuple(word for word in heard.words if word.end > before or not before)
+
+    def behind_stable(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...] | None:
+        """The words of a free decode behind those that stand; None when it contradicts them.
+
+        Case, punctuation and the parting into words may differ: the words that stand are shown as they are.
+        """
+        stands, read = folded(text_of(self.stable)), ""
+        for count, word in enumerate(words):
+            if read == stands and folded(word.text):
+                return tuple(words[count:])
+            read += folded(word.text)
+        return () if read == stands else None
 
     def settle(self, words: Sequence[HypothesisWord]) -> None:
         """These words stand from now on."""

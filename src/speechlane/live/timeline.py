@@ -14,11 +14,11 @@ from speechlane.audio.gate import GateSettings, SpeechEnded, SpeechGate, SpeechS
 from speechlane.engine import DecodeOptions, HypothesisWord, Priority
 from speechlane.live import messages
 from speechlane.live.actions import Decode, Release, Withdraw
+from speechlane.live.captioner import Captioner
 from speechlane.live.config import SessionHead
 from speechlane.live.events import DecodeFailed, HypothesisReceived
 from speechlane.live.outbox import Outbox
 from speechlane.live.segment import SENTENCE_ENDS, OpenSegment, cut_boundary
-from speechlane.transcript import Segment, text_of
 from speechlane.transcript.language import primary_subtag
 
 _SHORTEST = 1_600  # samples (0.1 s): the least that is worth a decode
@@ -36,14 +36,13 @@ class Timeline:
         # Where the language is detected, each segment finds its own: a prefix would force the last one's.
         self._follows = self._language is not None or not head.capabilities.detects_language
         self._settled_words: deque[HypothesisWord] = deque()
+        self._captions = Captioner(head, channel, outbox)
         self._segments: deque[OpenSegment] = deque()
         self._asked: tuple[Decode, int] | None = None
         self._floor = 0
         self._speech_start = 0
         self.position = 0
         """Samples received."""
-        self.numbered = 0
-        """Segments that were shown or settled with text so far."""
         self.speech = 0
         """Samples of speech so far, as the gate heard it."""
 
@@ -55,6 +54,11 @@ class Timeline:
     @property
     def speaking(self) -> bool:
         return self._gate.speaking
+
+    @property
+    def numbered(self) -> int:
+        """Segments that were shown or settled with text so far."""
+        return self._captions.numbered
 
     @property
     def safe(self) -> int:
@@ -157,7 +161,7 @@ class Timeline:
             end=end,
             padded=self._policy.padded(end - segment.window_start),
             language=self._language or segment.language,
-            prefix=segment.prefix,
+            prefix=segment.prefix(forced=segment.contradicted),
             options=options or DecodeOptions(),
             priority=priority,
         )
@@ -181,22 +185,38 @@ class Timeline:
         segment.decoded_to = ask.end
         whole = segment.end is not None and ask.end >= segment.end
         long = ask.end - ask.start >= self._policy.hard_cut
-        heard = event.hypothesis
-        if (heard.repetitive or heard.truncated) and not ask.options.repetition_guard:
-            # A loop is neither shown nor settled nor fed back; what must be settled now is decoded once more.
+        words = self._usable(segment, ask, event)
+        if words is None:
             segment.partial_decodes += 1
             if whole or long:
-                self._ask(event.at, segment, Priority.FINAL, replace(ask.options, repetition_guard=True))
+                guarded = replace(ask.options, repetition_guard=ask.options.repetition_guard or _loops(event))
+                self._ask(event.at, segment, Priority.FINAL, guarded)
+        elif whole:
+            self._settle(segment, ask, event, words)
+        elif long:
+            self._cut(segment, ask, event, words)
         else:
-            words = segment.heard(event)
-            if whole:
-                self._settle(segment, ask, event, words)
-            elif long:
-                self._cut(segment, ask, event, words)
-            else:
-                self._partial(segment, ask, event, words)
+            self._partial(segment, ask, event, words)
         self._advance(event.at)
         return True
+
+    def _usable(
+        self, segment: OpenSegment, ask: Decode, event: HypothesisReceived
+    ) -> tuple[HypothesisWord, ...] | None:
+        """The words that an answer holds behind the stable ones; None when the window must be decoded otherwise.
+
+        A loop is neither shown nor settled nor fed back. A free decode reads better than one that is held to the
+        stable words, but it may not take them back: one that does is followed by one that is held to them.
+        """
+        if _loops(event) and not ask.options.repetition_guard:
+            return None
+        words = segment.heard(event)
+        if segment.contradicted:
+            segment.contradicted = False
+            return words
+        behind = segment.behind_stable(words)
+        segment.contradicted = behind is None
+        return behind
 
     def failed(self, event: DecodeFailed) -> bool | None:
         """Take a failure; None when it is not the one waited for, True when it can be lived with."""
@@ -228,39 +248,13 @@ class Timeline:
             if gap >= self._policy.cut_pause or (sentence and gap >= 0):
                 self._settle(segment, ask, event, (), behind=segment.stable_end + max(gap, 0) // 2)
                 return
-        self._show(segment, segment.wavering, window, event.hypothesis.language)
+        self._captions.show(segment, self._likely_whole(segment.wavering, window), event.hypothesis.language)
 
-    def _show(self, segment: OpenSegment, words: tuple[HypothesisWord, ...], window: int, language: str | None) -> None:
-        if not self._config.interim:
-            return
-        edge = window
-        if self._gate.position - self._gate.speech_end < self._policy.shown_margin:
-            edge -= self._policy.shown_margin  # still speaking: a word at the very edge is likely cut
-        unstable = segment.placed([word for word in words if word.end <= edge])
-        shown = (text_of(segment.stable), text_of(unstable))
-        if shown == segment.shown:
-            return
-        segment.shown = shown
-        self._number(segment)
-        segment.revision += 1
-        start_ms = (segment.stable or unstable)[0].start_ms if segment.stable or unstable else None
-        self._out.send(
-            messages.caption_partial(
-                channel=self._channel,
-                segment=segment.number or 0,
-                revision=segment.revision,
-                start_ms=position_to_ms(segment.start) if start_ms is None else start_ms,
-                stable=segment.stable,
-                unstable=unstable,
-                language=self._config.language or language,
-                with_words=self._config.words,
-            )
-        )
-
-    def _number(self, segment: OpenSegment) -> None:
-        if segment.number is None:
-            self.numbered += 1
-            segment.number = self.numbered
+    def _likely_whole(self, words: tuple[HypothesisWord, ...], window: int) -> list[HypothesisWord]:
+        """The words fit to be shown: while speech goes on, a word at the window's very edge is likely cut."""
+        paused = self._gate.position - self._gate.speech_end >= self._policy.shown_margin
+        edge = window if paused else window - self._policy.shown_margin
+        return [word for word in words if word.end <= edge]
 
     # --- settling ----------------------------------------------------------------------------------------------
 
@@ -290,24 +284,7 @@ class Timeline:
         """Make a segment final; with ``behind`` its rest from there on becomes the next segment."""
         segment.settle(words)
         end = min(at for at in (ask.end, behind, segment.end) if at is not None)
-        if segment.stable or segment.number is not None:
-            self._number(segment)
-            settled = Segment(
-                channel=self._channel,
-                number=segment.number or 0,
-                start_ms=segment.stable[0].start_ms if segment.stable else position_to_ms(segment.start),
-                end_ms=segment.stable[-1].end_ms if segment.stable else position_to_ms(end),
-                words=tuple(segment.stable),
-                language=self._config.language or segment.language or event.hypothesis.language,
-            )
-            record = self._out.record(
-                ask,
-                event,
-                text=settled.text,
-                partials=segment.partial_decodes,
-                attempt=1 + segment.failures + ask.options.repetition_guard,
-            )
-            self._out.send_durable(messages.caption_final(settled, [record], with_words=self._config.words))
+        self._captions.finish(segment, ask, event, end)
         self._segments.popleft()
         if self._follows:
             self._settled_words.extend(segment.standing)
@@ -328,3 +305,7 @@ class Timeline:
             return
         self._segments.popleft()
         self._out.do(Release(self._channel, self.safe - self._policy.context))
+
+
+def _loops(event: HypothesisReceived) -> bool:
+    return event.hypothesis.repetitive or event.hypothesis.truncated
