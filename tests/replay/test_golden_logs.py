@@ -1,0 +1,76 @@
+"""Golden event logs replay to the messages that were sent when they were written, byte for byte.
+
+A log changes only when the core is meant to decide otherwise: then `python tests/replay/write_logs.py` writes them
+anew, and the difference is reviewed like code.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from speechlane.errors import InvalidInput
+from speechlane.live.replay import replay
+
+pytestmark = pytest.mark.replay
+
+LOGS = sorted((Path(__file__).parent / "logs").glob("*.jsonl"))
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+def test_there_are_golden_logs():
+    """The folder holds a log of real speech and logs of scripted trouble."""
+    assert {log.stem for log in LOGS} >= {"jfk", "long_speech", "two_channels", "engine_trouble", "flushes"}
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_a_golden_log_replays_exactly(log):
+    """Every message comes out as it was sent, and there are captions among them."""
+    report = replay(lines(log))
+    assert report.identical, report.difference
+    assert any(json.loads(text)["type"] == "caption.final" for text in report.messages)
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_a_changed_word_is_noticed(log):
+    """An engine answer that reads otherwise gives another message, and replay names the first."""
+    text = lines(log)
+    number = max(
+        index
+        for index, line in enumerate(text)
+        if '"HypothesisReceived"' in line and json.loads(line)["hypothesis"]["words"]
+    )
+    event = json.loads(text[number])
+    event["hypothesis"]["words"] = [word | {"text": " changed"} for word in event["hypothesis"]["words"]]
+    difference = replay([*text[:number], json.dumps(event) + "\n", *text[number + 1 :]]).difference
+    assert difference is not None
+    assert "changed" in (difference.replayed or "")
+
+
+def test_a_log_cut_off_by_a_crash_is_read_up_to_there():
+    """Half a last line is left out; what stands before it still replays."""
+    text = lines(LOGS[0])
+    assert replay([*text[:-1], text[-1][: len(text[-1]) // 2]]).identical
+
+
+def test_messages_missing_from_a_log_are_noticed():
+    """A log that lost a message in its middle does not pass for identical."""
+    text = lines(LOGS[0])
+    first = next(index for index, line in enumerate(text) if line.startswith('{"message"'))
+    assert not replay(text[:first] + text[first + 1 :]).identical
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [([], "not_a_log"), (["{}\n"], "not_a_log"), (["no json\n", "x\n"], "broken_log"), (["[]\n"], "broken_log")],
+)
+def test_what_is_no_log_is_refused(text, code):
+    """A file that is no event log is an error that says so."""
+    with pytest.raises(InvalidInput) as refusal:
+        replay(text)
+    assert refusal.value.code == code
