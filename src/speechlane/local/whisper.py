@@ -39,6 +39,9 @@ _SILENCE_SAMPLES = 640
 # Half of the decoder's 448 positions is what CTranslate2 lets one answer have, its forced prefix included.
 _ANSWER_TOKENS = 224
 _LONGEST_PREFIX = 200
+# Timestamps break a loop's triples up, so that forbidding those alone leaves most loops as they are; with this penalty
+# they end, and plain speech reads as without it (measured on tiny.en).
+_GUARD = {"no_repeat_ngram_size": 3, "repetition_penalty": 1.1}
 # Whisper's names that are not the language's subtag in the IANA registry.
 _SUBTAGS = {"jw": "jv"}
 
@@ -232,7 +235,7 @@ class WhisperDecoder:
             encoded,
             prompts,
             beam_size=options.beam_size,
-            no_repeat_ngram_size=3 if options.repetition_guard else 0,
+            **(_GUARD if options.repetition_guard else {}),
             max_length=2 * max(len(window.forced) + window.bound for window in windows),  # CTranslate2 halves it
             return_scores=True,
             return_no_speech_prob=True,

@@ -1,0 +1,165 @@
+"""Whisper tiny.en on real speech: what it hears, when, and what it does at the edges."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speechlane.audio import SAMPLE_RATE, Samples
+from speechlane.engine import DecodeOptions, DecodeRequest, Hypothesis
+from speechlane.errors import ConfigurationInvalid, EngineFailed, ModelUnavailable
+from speechlane.local.whisper import WhisperDecoder
+
+pytestmark = pytest.mark.integration
+
+PADDED = 15 * SAMPLE_RATE
+SPEECH = " And so my fellow Americans ask not what your country can do for you ask what you can do for your country."
+
+
+@pytest.fixture(scope="module")
+def decoder(tiny_en: Path) -> Iterator[WhisperDecoder]:
+    opened = WhisperDecoder(tiny_en, model="tiny.en", revision="0d3d19a32d33", digest="d" * 64)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def jfk(repository: Path) -> Samples:
+    """Eleven seconds of the inaugural address."""
+    with wave.open(str(repository / "src/speechlane/samples/jfk.wav")) as clip:
+        return np.frombuffer(clip.readframes(clip.getnframes()), "<i2").astype(np.float32) / 32768
+
+
+def hear(decoder: WhisperDecoder, samples: Samples, prefix: tuple[int, ...] = (), **options: object) -> Hypothesis:
+    (heard,) = decoder.decode_batch([DecodeRequest(samples, PADDED, "en", prefix, DecodeOptions(**options))])
+    return heard
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_the_speech_is_heard_once(decoder: WhisperDecoder, jfk: Samples, beam_size: int) -> None:
+    """Each half of the sentence stands once in the text, letter for letter after case and commas."""
+    text = hear(decoder, jfk, beam_size=beam_size).text.lower().replace(",", "")
+    assert text.count("ask not what your country can do for you") == 1
+    assert text.count("ask what you can do for your country") == 1
+
+
+def test_words_stand_where_they_are_spoken(decoder: WhisperDecoder, jfk: Samples) -> None:
+    """Word ends lie within 0.3 s of where the recording has them."""
+    ends = [(word.text.strip(" .,"), word.end / SAMPLE_RATE) for word in hear(decoder, jfk).words]
+    spoken = {"fellow": 1.7, "not": 4.5, "can": 6.8, "country": 10.6}
+    for word, moment in spoken.items():
+        assert any(text == word and abs(end - moment) < 0.3 for text, end in ends), (word, ends)
+
+
+def test_a_longer_window_continues_a_settled_prefix(decoder: WhisperDecoder, jfk: Samples) -> None:
+    """Words settled from a short window, forced as prefix of a longer one, join its new words to the whole text."""
+    early = hear(decoder, jfk[: 4 * SAMPLE_RATE])
+    settled = early.words[:5]
+    rest = hear(decoder, jfk, prefix=tuple(token for word in settled for token in word.tokens))
+    assert "".join(word.text for word in settled) + rest.text == SPEECH
+    assert rest.words[0].start >= settled[-1].end - 0.3 * SAMPLE_RATE
+    assert rest.average_logprob is not None
+    assert -1 < rest.average_logprob < 0
+
+
+def test_a_silent_tail_adds_nothing(decoder: WhisperDecoder, jfk: Samples) -> None:
+    """A short window in a long padded one is heard once: no repetition in the padding, no time past the real end."""
+    window = jfk[: 5 * SAMPLE_RATE]
+    heard = hear(decoder, window)
+    assert heard.text.lower().count("fellow") == 1
+    assert len(heard.words) < 10
+    assert heard.words[-1].end <= len(window)
+
+
+def test_neighbours_in_a_batch_change_no_words(decoder: WhisperDecoder, jfk: Samples) -> None:
+    """Windows of other content, prefix and bound in the same batch leave a window's words as they are alone."""
+    requests = [
+        DecodeRequest(jfk, PADDED, "en"),
+        DecodeRequest(jfk[: 6 * SAMPLE_RATE], PADDED, None, options=DecodeOptions(max_tokens=5)),
+        DecodeRequest(jfk, PADDED, "en", prefix=hear(decoder, jfk).words[0].tokens),
+        DecodeRequest(np.zeros(SAMPLE_RATE, np.float32), PADDED, "en"),
+    ]
+    together = decoder.decode_batch(requests)
+    for request, answer in zip(requests, together, strict=True):
+        (alone,) = decoder.decode_batch([request])
+        assert answer.text == alone.text
+        assert [word.tokens for word in answer.words] == [word.tokens for word in alone.words]
+        assert answer.truncated == alone.truncated
+
+
+def test_silence_is_doubted(decoder: WhisperDecoder) -> None:
+    """For silence the model's own doubt is high, so that a lane can drop what it writes."""
+    heard = hear(decoder, np.zeros(5 * SAMPLE_RATE, np.float32))
+    assert heard.no_speech_probability is not None
+    assert heard.no_speech_probability > 0.6
+
+
+@pytest.mark.parametrize("count", [1, 200, 3_333, SAMPLE_RATE])
+def test_the_shortest_windows_are_taken(decoder: WhisperDecoder, jfk: Samples, count: int) -> None:
+    """From one sample upwards a window is decoded, its words within it."""
+    heard = hear(decoder, jfk[40_000 : 40_000 + count])
+    assert all(0 <= word.start <= word.end <= count for word in heard.words)
+
+
+@pytest.mark.parametrize(("count", "padded"), [(1, 8_000), (8_000, 8_000), (79_999, 80_000), (50_000, 240_001)])
+def test_features_are_those_of_padded_audio(decoder: WhisperDecoder, jfk: Samples, count: int, padded: int) -> None:
+    """Features of a window are those of its samples with real silence behind them, as Whisper was trained."""
+    samples = jfk[20_000 : 20_000 + count]
+    mel = decoder._mel(DecodeRequest(samples, padded, "en"))
+    frames = -(-padded // 320) * 2
+    whole = decoder._features(np.pad(samples, (0, frames * 160 - count)), padding=640)[:, :frames]
+    assert mel.shape == (80, frames)
+    np.testing.assert_allclose(mel, whole, atol=1e-5)
+
+
+def test_the_repetition_guard_ends_loops(decoder: WhisperDecoder, jfk: Samples) -> None:
+    """Windows padded to no more than their own second of speech loop to the bound; with the guard they do not."""
+    windows = [jfk[start * SAMPLE_RATE : (start + 1) * SAMPLE_RATE] for start in (0, 1, 4, 5, 7)]
+    loops, guarded = (
+        decoder.decode_batch(
+            [DecodeRequest(window, SAMPLE_RATE, "en", options=DecodeOptions(1, guard, 60)) for window in windows]
+        )
+        for guard in (False, True)
+    )
+    assert sum(heard.repetitive for heard in loops) >= 3
+    assert sum(heard.repetitive for heard in guarded) <= 1
+
+
+def test_the_identity_tells_what_was_loaded(decoder: WhisperDecoder) -> None:
+    """Provenance gets library versions, the pin, and the compute type that was resolved, not the one asked for."""
+    identity = decoder.identity
+    assert (identity.engine, identity.pin, identity.device) == ("faster-whisper", "tiny.en@0d3d19a", "cpu")
+    assert identity.engine_version.startswith("faster-whisper 1.")
+    assert ", ctranslate2 4." in identity.engine_version
+    assert identity.compute_type is not None
+    assert identity.compute_type.startswith("int8")
+
+
+def test_a_failing_model_is_an_engine_failure(tiny_en: Path, jfk: Samples) -> None:
+    """What CTranslate2 raises while decoding becomes EngineFailed; here the model is already unloaded."""
+    decoder = WhisperDecoder(tiny_en, model="tiny.en", revision=None, digest=None)
+    decoder.close()
+    with pytest.raises(EngineFailed) as failed:
+        hear(decoder, jfk)
+    assert failed.value.code == "engine_failed"
+
+
+def test_broken_weights_are_told(tmp_path: Path) -> None:
+    """A folder without a model is refused by model and folder, with the commands that mend it."""
+    with pytest.raises(ModelUnavailable) as refused:
+        WhisperDecoder(tmp_path, model="tiny.en", revision=None, digest=None)
+    assert refused.value.code == "model_unreadable"
+    assert str(tmp_path) in refused.value.message
+    assert "speechlane models pull tiny.en" in refused.value.message
+
+
+@pytest.mark.parametrize("setting", [{"device": "abacus"}, {"compute_type": "int3"}])
+def test_an_impossible_device_is_told(tiny_en: Path, setting: dict[str, str]) -> None:
+    """A device or compute type that this machine lacks is the configuration's fault."""
+    with pytest.raises(ConfigurationInvalid) as refused:
+        WhisperDecoder(tiny_en, model="tiny.en", revision=None, digest=None, **setting)
+    assert refused.value.code == "unsupported_device"
