@@ -22,6 +22,7 @@ from speechlane.transcript import Word
 _CHANGE = 0.3
 _CHANGE_AT_BREAK = 0.1
 _NEAR = 0.5
+_TIE = 1e-9
 _PAUSE_MS = 300
 _NEAR_SAMPLES = 1000 * SAMPLES_PER_MS
 _SENTENCE_ENDS = (".", "?", "!", "。", "？", "！", "…", "؟", "।")  # noqa: RUF001 - full-width marks are meant
@@ -111,7 +112,9 @@ def _weight_before(position: int, start: int, end: int) -> float:
 
 
 def _likeliest_course(evidence: Sequence[Evidence], words: Sequence[Word]) -> list[str]:
-    """One speaker a word, so that the evidence less the cost of changes is greatest; ties stay with the speaker."""
+    """One speaker a word, so that the evidence less the cost of changes is greatest; of equal courses the one that
+    changes earliest: where a turn runs into the next, the words are of whom began to talk.
+    """
     speakers = sorted({speaker for shares in evidence for speaker in shares})
     if not speakers:
         return []
@@ -120,7 +123,7 @@ def _likeliest_course(evidence: Sequence[Evidence], words: Sequence[Word]) -> li
     for (before, word), shares in zip(pairwise(words), evidence[1:], strict=True):
         best = max(speakers, key=score.__getitem__)
         changed = score[best] - _cost_of_change(before, word)
-        came_from.append({speaker: speaker if score[speaker] >= changed else best for speaker in speakers})
+        came_from.append({speaker: speaker if score[speaker] >= changed - _TIE else best for speaker in speakers})
         score = {speaker: max(score[speaker], changed) + shares.get(speaker, 0.0) for speaker in speakers}
     course = [max(speakers, key=score.__getitem__)]
     for origin in reversed(came_from):

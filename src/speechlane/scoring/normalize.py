@@ -9,11 +9,9 @@ Source: Radford et al. 2022, https://arxiv.org/abs/2212.04356, appendix C, by th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
-
-from whisper_normalizer.basic import BasicTextNormalizer  # type: ignore[import-untyped]  # ships no types
-from whisper_normalizer.english import EnglishTextNormalizer  # type: ignore[import-untyped]  # the same
 
 from speechlane.transcript.language import primary_subtag
 
@@ -25,18 +23,22 @@ def normalize_text(text: str, language: str | None) -> str:
         text: any text.
         language: its BCP-47 tag; None (unknown) is treated like any language but English.
     """
-    normalizer = _english() if language is not None and primary_subtag(language) == "en" else _other()
-    return " ".join(normalizer(text).split())
+    english, other = _normalizers()
+    normalizer = english if language is not None and primary_subtag(language) == "en" else other
+    # Whisper's normaliser leaves a "." of an ellipsis at the end of a text; that is no word.
+    return " ".join(word for word in normalizer(text).split() if any(map(str.isalnum, word)))
 
 
 @cache
-def _english() -> Callable[[str], str]:
-    normalizer: Callable[[str], str] = EnglishTextNormalizer()
-    return normalizer
-
-
-@cache
-def _other() -> Callable[[str], str]:
-    # Whisper drops combining marks, which takes the vowels from Indic scripts; here they stay.
-    normalizer: Callable[[str], str] = BasicTextNormalizer(preserve_marks=True)
-    return normalizer
+def _normalizers() -> tuple[Callable[[str], str], Callable[[str], str]]:
+    """For English, and for all else. Whisper drops combining marks there, the vowels of Indic scripts; they stay."""
+    with warnings.catch_warnings():
+        # Python warns of an escape in the library's docstring, once, when it compiles the file.
+        warnings.filterwarnings("ignore", message="invalid escape sequence")
+        from whisper_normalizer.basic import (  # type: ignore[import-untyped]  # ships no types # noqa: PLC0415
+            BasicTextNormalizer,
+        )
+        from whisper_normalizer.english import (  # type: ignore[import-untyped]  # the same # noqa: PLC0415
+            EnglishTextNormalizer,
+        )
+    return EnglishTextNormalizer(), BasicTextNormalizer(preserve_marks=True)
