@@ -273,32 +273,32 @@ def test_a_cut_off_recording_is_transcribed_as_far_as_it_goes(tmp_path, speech) 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("content", "options", "code", "field"),
-    [
+def test_a_refused_input_leaves_nothing_behind(tmp_path, speech) -> None:
+    """Each error names its field; there is no job, no object and no file in the work folder."""
+    whole = speech.read_bytes()
+    letter = b"This is a letter, not a recording.\n" * 50
+    refused = (
         (b"", {}, "empty_file", "file"),
-        (b"This is a letter, not a recording.\n" * 50, {}, "not_audio", "file"),
+        (letter, {}, "not_audio", "file"),
         (b"RIFF\x24\x00\x00\x00WAVEfmt ", {}, "unreadable_audio", "file"),
-        (None, {"language": "fr"}, "unsupported_language", "language"),
-        (None, {"track": 3}, "no_such_track", "track"),
-        (None, {"diarize": {"mode": "speaker"}}, "not_offered", "diarize.mode"),
-        (None, {"route": {"model": "base"}}, "unknown_model", "route.model"),
-        (None, {"langauge": "en"}, "unknown_field", "langauge"),
-        (None, ["language"], "invalid_option", "options"),
-    ],
-)
-def test_a_refused_input_leaves_nothing_behind(tmp_path, speech, content, options, code, field) -> None:
-    """The error names the field; there is no job, no object and no file in the work folder."""
-    path = tmp_path / "posted"
-    path.write_bytes(speech.read_bytes() if content is None else content)
+        (whole, {"language": "fr"}, "unsupported_language", "language"),
+        (whole, {"track": 3}, "no_such_track", "track"),
+        (whole, {"diarize": {"mode": "speaker"}}, "not_offered", "diarize.mode"),
+        (whole, {"route": {"model": "base"}}, "unknown_model", "route.model"),
+        (whole, {"langauge": "en"}, "unknown_field", "langauge"),
+        (whole, ["language"], "invalid_option", "options"),
+    )
 
     async def main() -> None:
         async with batch_lane(tmp_path / "data", SCRIPT) as lane:
-            with pytest.raises(SpeechlaneError) as caught:
-                await submit(lane, path, options)
-            assert (caught.value.code, caught.value.field, caught.value.fault) == (code, field, "client")
-            assert lane.files() == []
-            assert await lane.store.unfinished() == []
+            for content, options, code, field in refused:
+                async with lane.service.spool() as spool:
+                    await spool.write(content)
+                    with pytest.raises(SpeechlaneError) as caught:
+                        await lane.service.submit("default", spool, "posted", options)
+                assert (caught.value.code, caught.value.field, caught.value.fault) == (code, field, "client")
+                assert lane.files() == []
+                assert await lane.store.unfinished() == []
 
     asyncio.run(main())
 

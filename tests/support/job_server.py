@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import soundfile
+from fastapi import APIRouter, FastAPI
 
 from speechlane.batch.job import Job
 from speechlane.batch.states import ENDED
@@ -80,7 +81,7 @@ class Lane:
     store: SqlJobStore
     registry: SqlRegistry
     objects: ObstoreObjects
-    engine: Engine
+    app: FastAPI
     http: httpx.AsyncClient
 
     async def until(self, job_id: str, reached: Callable[[Job], bool]) -> Job:
@@ -92,10 +93,17 @@ class Lane:
                     return job
                 await asyncio.sleep(0.01)
 
+    async def until_files(self, there: bool) -> None:
+        """Return when there are files (see `files`), or none any more."""
+        async with asyncio.timeout(60):
+            while bool(self.files()) != there:  # noqa: ASYNC110 - a folder has no event
+                await asyncio.sleep(0.01)
+
     def files(self) -> list[str]:
-        """Everything below the object store and the work folder, by relative path."""
+        """Every file of the object store and the work folder, by relative path."""
         roots = (self.folder.objects, self.folder.work)
-        return sorted(str(path.relative_to(self.folder.root)) for root in roots for path in root.rglob("*.*"))
+        found = (path for root in roots for path in root.rglob("*") if path.is_file())
+        return sorted(str(path.relative_to(self.folder.root)) for path in found)
 
 
 @asynccontextmanager
@@ -108,6 +116,7 @@ async def batch_lane(
     diarizer: ScriptedDiarizer | None = None,
     limits: JobLimits = LIMITS,
     keys: dict[str, str] | None = None,
+    routers: Sequence[APIRouter] = (),
 ) -> AsyncIterator[Lane]:
     """The lane started on a data folder, with an HTTP client on its doors; interrupted as on SIGTERM when left."""
     engine = engine or ScriptedEngine(script)
@@ -131,13 +140,18 @@ async def batch_lane(
             return None
 
         app = create_app(
-            jobs=service, registry=registry, engines=[engine], authenticator=Authenticator(keys or {}), ready=ready
+            jobs=service,
+            registry=registry,
+            engines=[engine],
+            authenticator=Authenticator(keys or {}),
+            ready=ready,
+            routers=routers,
         )
         try:
             await service.start()
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700", timeout=60) as http:
-                yield Lane(folder, service, store, registry, objects, engine, http)
+                yield Lane(folder, service, store, registry, objects, app, http)
         finally:
             await service.aclose()
             await database.aclose()

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from speechlane.audio import Samples
 from speechlane.batch.chunking import ChunkSpan, plan_chunks
 from speechlane.batch.job import Job
 from speechlane.batch.merge import ChunkText
@@ -145,12 +146,12 @@ class JobWorkflow:
             )
 
     async def _transcribe(self, job: Job, plan: Plan, copy: WorkingCopy, step: Step) -> None:
-        texts: list[asyncio.Task[ChunkText]] = []
+        texts: list[asyncio.Future[ChunkText]] = []
         previous = GENESIS
         try:
             for index in range(len(plan.chunks)):
                 while len(texts) < min(index + AHEAD, len(plan.chunks)):
-                    texts.append(asyncio.create_task(self._text(job, plan, copy, len(texts))))
+                    texts.append(await self._begin(job, plan, copy, len(texts)))
                 record = partial(self._record, job, plan, index, texts[index], previous)
                 previous = await _done(job, step, f"chunk {index}", record)
         finally:
@@ -159,12 +160,17 @@ class JobWorkflow:
             await asyncio.gather(*texts, return_exceptions=True)
         await self._note(job, stage="transcribed")
 
-    async def _text(self, job: Job, plan: Plan, copy: WorkingCopy, index: int) -> ChunkText:
-        known = await self._jobs.chunk(job.id, index)
+    async def _begin(self, job: Job, plan: Plan, copy: WorkingCopy, index: int) -> asyncio.Future[ChunkText]:
+        """The text of a chunk to come; the engine is asked in order of index, unless it was before a restart."""
+        span, known = plan.chunks[index], await self._jobs.chunk(job.id, index)
         if known is not None:
-            return known
-        span = plan.chunks[index]
+            text = asyncio.get_running_loop().create_future()
+            text.set_result(known)
+            return text
         samples = await asyncio.to_thread(copy.read, span)
+        return asyncio.create_task(self._text(job, index, span, samples))
+
+    async def _text(self, job: Job, index: int, span: ChunkSpan, samples: Samples) -> ChunkText:
         return await self._jobs.add_chunk(job.id, await self._decoder.decode(job, index, span, samples))
 
     async def _record(self, job: Job, plan: Plan, index: int, text: Awaitable[ChunkText], previous: str) -> str:
