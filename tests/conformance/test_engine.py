@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from speechlane.audio import SAMPLE_RATE, Samples
-from speechlane.engine import DecodeOptions, DecodeRequest, Engine, Hypothesis
+from speechlane.engine import Capabilities, DecodeOptions, DecodeRequest, Engine, EngineIdentity, Hypothesis
 from speechlane.engine.scripted import ScriptedEngine, ScriptedWord, unstable
 from speechlane.engine.scripted_audio import scripted_samples
 from speechlane.errors import EngineFailed, InvalidInput
@@ -38,6 +38,14 @@ class Case:
 
     def request(self, **changes: object) -> DecodeRequest:
         return replace(DecodeRequest(self.window, PADDED, self.language), **changes)
+
+    def described(self) -> tuple[EngineIdentity, Capabilities]:
+        """What a fresh engine says of itself."""
+        engine = self.open()
+        try:
+            return engine.identity, engine.capabilities
+        finally:
+            asyncio.run(engine.aclose())
 
 
 def ask(case: Case, *requests: DecodeRequest) -> list[Hypothesis]:
@@ -73,7 +81,7 @@ class EngineConformance:
 
     def test_confidences_are_told_when_offered(self, case: Case) -> None:
         """Capabilities say whether words have confidences: within 0..1 if so, None if not."""
-        offered = case.open().capabilities.confidences
+        offered = case.described()[1].confidences
         (heard,) = ask(case, case.request())
         for word in heard.words:
             assert word.probability is None if not offered else 0 <= word.probability <= 1
@@ -91,7 +99,7 @@ class EngineConformance:
 
     def test_prefix_is_continued_and_not_repeated(self, case: Case) -> None:
         """With the tokens of its first words as prefix an engine goes on after them."""
-        if not case.open().capabilities.prefix:
+        if not case.described()[1].prefix:
             pytest.skip("this engine takes no prefix")
         (whole,) = ask(case, case.request())
         for count in (1, 3, len(whole.words) - 1):
@@ -115,7 +123,7 @@ class EngineConformance:
 
     def test_language_is_detected_or_the_only_one(self, case: Case) -> None:
         """Asked for None: a detecting engine tells a probability, one of a single language uses it without."""
-        capabilities = case.open().capabilities
+        _, capabilities = case.described()
         (heard,) = ask(case, case.request(language=None))
         assert heard.language in capabilities.languages
         assert (heard.language_probability is not None) == capabilities.detects_language
@@ -186,7 +194,7 @@ class EngineConformance:
 
     def test_identity_is_complete(self, case: Case) -> None:
         """What provenance needs of a local engine is told, and the pin names model and revision."""
-        identity = case.open().identity
+        identity, _ = case.described()
         assert identity.engine
         assert identity.engine_version
         assert identity.pin.startswith(f"{identity.model}@")
@@ -203,15 +211,24 @@ class TestScriptedEngine(EngineConformance):
         return Case(lambda: ScriptedEngine(script), carrier[20_123:70_000], carrier[70_000:95_000], "en")
 
 
+class LentDecoder(WhisperDecoder):
+    """A model that outlives its dispatchers, so that it is loaded once for all tests."""
+
+    def close(self) -> None:
+        """Stay loaded for the next test; `WhisperDecoder.close` has its own tests."""
+
+
+@pytest.fixture(scope="module")
+def decoder(tiny_en: Path) -> Iterator[LentDecoder]:
+    lent = LentDecoder(tiny_en, model="tiny.en", revision=tiny_en.name, digest=None)
+    yield lent
+    WhisperDecoder.close(lent)
+
+
 class TestWhisperBehindDispatcher(EngineConformance):
     @pytest.fixture
-    def case(self, tiny_en: Path, repository: Path) -> Case:
+    def case(self, decoder: LentDecoder, repository: Path) -> Case:
         """The JFK clip: all of it, and the first seconds."""
         with wave.open(str(repository / "src/speechlane/samples/jfk.wav")) as clip:
             samples = np.frombuffer(clip.readframes(clip.getnframes()), "<i2").astype(np.float32) / 32768
-
-        def engine() -> Engine:
-            decoder = WhisperDecoder(tiny_en, model="tiny.en", revision=tiny_en.name, digest=None)
-            return EngineDispatcher(decoder)
-
-        return Case(engine, samples, samples[: 5 * SAMPLE_RATE], "en")
+        return Case(lambda: EngineDispatcher(decoder), samples, samples[: 5 * SAMPLE_RATE], "en")
