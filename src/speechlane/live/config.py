@@ -51,8 +51,8 @@ class LivePolicy:
     """Audio behind the gate's end that a segment takes in."""
     context: int = 5 * 16_000
     """Sound before a segment whose settled words its windows begin with, when the language is known."""
-    soft_cut: int = 8 * 16_000
-    """From this length on a window is cut behind a settled word at a pause or a sentence's end."""
+    soft_cut: int = 5 * 16_000
+    """From this length on a segment ends at the next agreed sentence end or pause between words."""
     hard_cut: int = 13 * 16_000
     """At this length a window is cut at the best word boundary."""
     max_window: int = 14 * 16_000

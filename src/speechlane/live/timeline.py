@@ -239,16 +239,24 @@ class Timeline:
         count = segment.agreement.update(words, window)
         if count:
             segment.language = segment.language or event.hypothesis.language
+        if ask.end - segment.start >= self._policy.soft_cut:
+            cut = self._soft_cut(words, count)
+            if cut:
+                behind = ask.start + (words[cut - 1].end + words[cut].start) // 2
+                self._settle(segment, ask, event, words[:cut], behind=behind)
+                return
         segment.settle(words[:count])
         segment.partial_decodes += 1
         segment.last, segment.wavering, segment.failures = (ask, event), words[count:], 0
-        if window >= self._policy.soft_cut and segment.stable and count < len(words):
-            gap = words[count].start - (segment.stable_end - segment.window_start)
-            sentence = segment.stable[-1].text.rstrip().endswith(SENTENCE_ENDS)
-            if gap >= self._policy.cut_pause or (sentence and gap >= 0):
-                self._settle(segment, ask, event, (), behind=segment.stable_end + max(gap, 0) // 2)
-                return
         self._captions.show(segment, self._likely_whole(segment.wavering, window), event.hypothesis.language)
+
+    def _soft_cut(self, words: tuple[HypothesisWord, ...], count: int) -> int:
+        """Behind how many of the first ``count`` words, which are agreed on, a caption may end; 0 for none."""
+        for cut in range(min(count, len(words) - 1), 0, -1):
+            word, following = words[cut - 1], words[cut]
+            if word.text.rstrip().endswith(SENTENCE_ENDS) or following.start - word.end >= self._policy.cut_pause:
+                return cut
+        return 0
 
     def _likely_whole(self, words: tuple[HypothesisWord, ...], window: int) -> list[HypothesisWord]:
         """The words fit to be shown: while speech goes on, a word at the window's very edge is likely cut."""
