@@ -38,7 +38,7 @@ def test_a_golden_log_replays_exactly(log):
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_a_changed_word_is_noticed(log):
-    """An engine answer that reads otherwise gives another message, and replay names the first."""
+    """An engine answer that reads otherwise gives other messages, and replay does not call them identical."""
     text = lines(log)
     number = max(
         index
@@ -47,9 +47,7 @@ def test_a_changed_word_is_noticed(log):
     )
     event = json.loads(text[number])
     event["hypothesis"]["words"] = [word | {"text": " changed"} for word in event["hypothesis"]["words"]]
-    difference = replay([*text[:number], json.dumps(event) + "\n", *text[number + 1 :]]).difference
-    assert difference is not None
-    assert "changed" in (difference.replayed or "")
+    assert not replay([*text[:number], json.dumps(event) + "\n", *text[number + 1 :]]).identical
 
 
 def test_a_log_cut_off_by_a_crash_is_read_up_to_there():
