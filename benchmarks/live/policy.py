@@ -20,8 +20,8 @@ from pathlib import Path
 import jiwer
 import numpy as np
 
-from speechlane.audio import position_to_ms
-from speechlane.engine import DecodeRequest
+from speechlane.audio import Samples, position_to_ms
+from speechlane.engine import DecodeRequest, Hypothesis
 from speechlane.live import Session, events
 from speechlane.live.actions import Close, Decode, Send, Withdraw
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
@@ -56,7 +56,9 @@ def clips(corpus: Path, count: int) -> list[dict]:
 class Lane:
     """One clip through the core in scripted time."""
 
-    def __init__(self, samples, decoder, gate, policy: LivePolicy, latency: int) -> None:
+    def __init__(
+        self, samples: Samples, decoder: WhisperDecoder, gate: SileroGate, policy: LivePolicy, latency: int
+    ) -> None:
         self.samples, self.decoder, self.latency = samples, decoder, latency
         self.scorer = gate.scorer()
         config = SessionConfig(encoding="pcm_f32le", sample_rate=16_000, bytes_per_frame=4, language="en")
@@ -114,7 +116,7 @@ class Lane:
         (hypothesis,) = self.decoder.decode_batch([request])
         self.feed(events.HypothesisReceived(self.at, ask.request, hypothesis, ""))
 
-    def feed(self, event) -> None:
+    def feed(self, event: events.Event) -> None:
         for action in self.session.receive(event):
             match action:
                 case Decode():
@@ -188,13 +190,13 @@ def main() -> None:
     rate = {name: jiwer.wer(reference, hyp, NORMAL, NORMAL) for name, hyp in (("live", live), ("offline", offline))}
     lags.sort()
     print(
-        f"{' '.join(options.set) or 'defaults'} | live WER {rate['live']:.3f} | offline WER {rate['offline']:.3f} | settled"
-        f" p50 {statistics.median(lags):.2f} s p95 {lags[int(len(lags) * 0.95)]:.2f} s | revised/word {revised / words:.2f}"
-        f" | decodes/s {decodes / seconds:.2f} | {seconds:.0f} s of audio"
+        f"{' '.join(options.set) or 'defaults'} | live WER {rate['live']:.3f} | offline WER {rate['offline']:.3f} | "
+        f"settled p50 {statistics.median(lags):.2f} s p95 {lags[int(len(lags) * 0.95)]:.2f} s | "
+        f"revised/word {revised / words:.2f} | decodes/s {decodes / seconds:.2f} | {seconds:.0f} s of audio"
     )
 
 
-def lag(lane: Lane, whole) -> list[float]:
+def lag(lane: Lane, whole: Hypothesis) -> list[float]:
     """Seconds from a word's end (offline) to the moment it was settled, for the words that match."""
     ours, theirs = [word for _, word in lane.settled], [word.text for word in whole.words]
     fold = [["".join(c for c in word.lower() if c.isalnum()) or "-" for word in words] for words in (theirs, ours)]

@@ -17,8 +17,8 @@ class DataFolder:
     """Where things lie inside the data folder.
 
     ``database`` holds jobs and the registry, ``workflow_database`` belongs to the workflow engine alone, ``objects``
-    is the root of the local object store, ``live`` holds a folder a session with its event log, and ``work`` holds spooled uploads and decoded working copies: nothing in
-    it outlives the job or request that wrote it.
+    is the root of the local object store, ``live`` holds a folder for each session with its event log, and ``work``
+    holds spooled uploads and decoded working copies: nothing in it outlives the job or request that wrote it.
     """
 
     root: Path
