@@ -140,6 +140,7 @@ def test_a_narrow_terminal_shows_everything(demo):
         assert record["model_digest"] in text
     assert f"diarization error rate {demo['batch']['der']:.1%}" in text
     assert f"word error rate {demo['wer']:.1%}" in text
-    assert all(path in text for path in demo["files"])
+    assert str(Path(demo["files"][0]).parent) in text.replace("\n", "")
+    assert all(Path(path).name in text.replace("\n", "") for path in demo["files"])
     assert "S1  " in text
     assert "auto, en only" in text

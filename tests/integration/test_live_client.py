@@ -165,6 +165,20 @@ def test_a_source_that_fails_ends_the_session():
         asyncio.run(run())
 
 
+def test_a_view_that_fails_ends_the_session():
+    """A pipe whose reader went away is that error itself, so that the program can end quietly."""
+
+    def broken_pipe(*_):
+        raise BrokenPipeError
+
+    async def run():
+        async with scripted_server(Recorder()) as url, LiveClient(url) as client:
+            await stream(client, file_frames(sample("jfk.wav"), speed=1, stop=asyncio.Event()), broken_pipe)
+
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(run())
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "ws://127.0.0.1:9"])
 def test_nobody_there(url):
     """An address where nobody listens gives one error with the command that starts a server."""

@@ -19,7 +19,7 @@ from speechlane.cli.demo_view import DemoView
 from speechlane.cli.jobs import finished_job, own_server
 from speechlane.cli.streaming import file_frames, stream
 from speechlane.client import JobsClient, LiveClient, Message
-from speechlane.errors import EngineFailed
+from speechlane.errors import EngineFailed, StorageFailed
 from speechlane.samples import sample
 from speechlane.settings import Settings
 
@@ -45,7 +45,9 @@ async def run_demo(settings: Settings, view: DemoView) -> dict[str, Any]:
             live = await caption_live(url, conversation, view)
             files.write_live(live)
             batch = await transcribe(jobs, conversation, view, files, diarize=True)
-            batch.update(diarization_score(batch["transcript"], sample(f"{CONVERSATION}.rttm").read_text()))
+            turns = sample(f"{CONVERSATION}.rttm").read_text()
+            duration_ms = batch["transcript"]["duration_ms"]
+            batch.update(diarization_score(batch["turns"], turns, duration_ms=duration_ms))
             view.transcript(batch)
             spoken = await transcribe(jobs, clip, view, files, diarize=False)
             reference = sample(f"{CLIP}.txt").read_text().strip()
@@ -115,10 +117,16 @@ async def transcribe(
     with view.job(path.name, options) as report:
         job = await finished_job(jobs, path, options, report)
     where = f"/v1/jobs/{job['id']}"
-    texts = {form: await jobs.text(f"{where}/transcript", format=form) for form in ("json", "txt", "srt", "vtt")}
+    forms = ("json", "txt", "srt", "vtt", *(["rttm"] if diarize else []))
+    texts = {form: await jobs.text(f"{where}/transcript", format=form) for form in forms}
     manifest = await jobs.json(f"{where}/manifest")
     files.write_job(path.stem, texts, manifest)
-    return {"job": job, "transcript": json.loads(texts["json"]), "manifest": manifest}
+    return {
+        "job": job,
+        "transcript": json.loads(texts["json"]),
+        "turns": texts.get("rttm"),
+        "manifest": manifest,
+    }
 
 
 async def records(jobs: JobsClient, **owner: str) -> list[dict[str, Any]]:
@@ -161,5 +169,12 @@ class DemoFiles:
 
     def _write(self, name: str, text: str) -> None:
         path = self._folder / name
-        path.write_text(text, encoding="utf-8")
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StorageFailed(
+                "demo_unwritable",
+                f"{path} cannot be written ({error.strerror}). Make room, or choose another folder with --data.",
+                field="data",
+            ) from error
         self.written.append(path)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from speechlane.audio import ms_to_position
-from speechlane.diarization import Turn, parse_rttm
+from speechlane.diarization import parse_rttm
 from speechlane.scoring import der, wer
 
-PAUSE_MS = 500
-"""Words of one speaker with less between them are one turn; reference turns run on through such pauses."""
 
-
-def diarization_score(transcript: Mapping[str, Any], rttm: str) -> dict[str, Any]:
-    """``der`` as a fraction, no collar, overlaps counted, and the seconds behind it."""
-    duration = ms_to_position(transcript["duration_ms"])
-    (reference,) = parse_rttm(rttm).values()
-    errors = der(reference, list(transcript_turns(transcript)), duration=duration)
+def diarization_score(heard: str, reference: str, *, duration_ms: int) -> dict[str, Any]:
+    """``der`` as a fraction, no collar, overlaps counted, and the seconds behind it; both sides as RTTM."""
+    (said,) = parse_rttm(reference).values()
+    found = next(iter(parse_rttm(heard).values()), ())
+    errors = der(said, found, duration=ms_to_position(duration_ms))
     return {
         "der": errors.rate,
         "der_seconds": {
@@ -40,24 +37,3 @@ def word_score(reference: str, transcript: Mapping[str, Any]) -> dict[str, Any]:
         "text": text,
         "reference": reference,
     }
-
-
-def transcript_turns(transcript: Mapping[str, Any]) -> Iterator[Turn]:
-    """Who spoke when, as far as words tell."""
-    open_turns: dict[str, tuple[int, int]] = {}
-    for segment in transcript["segments"]:
-        for word in segment["words"]:
-            speaker = word["speaker"]
-            if speaker is None:
-                continue
-            start, end = open_turns.get(speaker, (word["start_ms"], word["end_ms"]))
-            if word["start_ms"] - end >= PAUSE_MS:
-                yield _turn(start, end, speaker)
-                start = word["start_ms"]
-            open_turns[speaker] = start, word["end_ms"]
-    for speaker, (start, end) in open_turns.items():
-        yield _turn(start, end, speaker)
-
-
-def _turn(start_ms: int, end_ms: int, speaker: str) -> Turn:
-    return Turn(ms_to_position(start_ms), ms_to_position(end_ms), speaker)

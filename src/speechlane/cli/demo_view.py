@@ -19,6 +19,21 @@ from speechlane.cli.streaming import Show
 
 MAKER_FIELDS = ("engine_version", "model", "model_revision", "model_digest", "device", "compute_type")
 
+FILE_KINDS = {
+    "transcripts": {"json", "txt"},
+    "captions": {"vtt", "srt"},
+    "speakers": {"rttm"},
+    "live finals": {"finals.json"},
+    "manifests": {"manifest.json"},
+}
+"""Endings of the demo's files, by what they are."""
+
+
+def near_home(path: Path) -> str:
+    """The path as a shell takes it, short where it lies in the home folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
 
 class DemoView:
     """Shows each part of the demo as it happens; holds nothing but the console."""
@@ -30,7 +45,7 @@ class DemoView:
         self._console.print(f"[bold]Speechlane {__version__}[/]: real speech through a real server")
 
     def ready(self, url: str, folder: Path) -> None:
-        self._line(f"server at {url}, data in {folder / 'server'}", style="dim")
+        self._line(f"server at {url}, data in {near_home(folder / 'server')}", style="dim")
 
     @contextmanager
     def live(self, name: str) -> Iterator[Show]:
@@ -103,11 +118,14 @@ class DemoView:
         self._console.print(table)
 
     def files(self, written: Sequence[Path], log: Path) -> None:
-        self._heading("Files", "transcripts, captions and manifests")
-        for path in written:
-            self._line(str(path))
+        """Where everything lies, by kind; all of it is in one folder."""
+        self._heading("Files", f"in {near_home(written[0].parent)}")
+        for kind, endings in FILE_KINDS.items():
+            names = [path.name for path in written if path.name.partition(".")[2] in endings]
+            self._line(f"{kind:11}  {', '.join(names)}")
         if log.is_file():
-            self._line(f"run the live session again: speechlane replay {log}")
+            # Unbroken, so that it can be copied as one line.
+            self._console.print(Text(f"{'event log':11}  speechlane replay {near_home(log)}"), soft_wrap=True)
 
     def done(self, seconds: float) -> None:
         self._console.print()
@@ -118,4 +136,4 @@ class DemoView:
         self._console.print(Text.assemble((title, "bold"), "  ", (about, "dim")))
 
     def _line(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        self._console.print(Text(text, style=style))

@@ -45,7 +45,8 @@ async def stream(client: LiveClient, frames: AsyncGenerator[bytes], show: Show) 
             async for message in client:
                 show(message, loop.time() - first if first else 0.0)
             sender.cancel()
-    except* SpeechlaneError as failed:
+    except* Exception as failed:  # noqa: BLE001 - raised again
+        # One of the two failed and ended the other: its own error says more than a group of one.
         raise failed.exceptions[0] from None
 
 
