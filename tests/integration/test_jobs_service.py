@@ -14,10 +14,10 @@ import pytest
 from job_server import LIMITS, RATE, ScriptedDiarizer, batch_lane, recording, sentences, write_wav
 
 from speechlane.batch.states import JobState
-from speechlane.diarization import SpeakerBounds, Turn
+from speechlane.diarization import SpeakerBounds, Turn, parse_rttm
 from speechlane.engine.scripted import ScriptedEngine
 from speechlane.engine.scripted_audio import position_of
-from speechlane.errors import EngineFailed, SpeechlaneError, StorageFailed
+from speechlane.errors import EngineFailed, NotFound, SpeechlaneError, StorageFailed
 from speechlane.provenance import GENESIS
 
 pytestmark = pytest.mark.integration
@@ -104,10 +104,14 @@ def test_speakers_are_told_apart_where_asked(tmp_path, speech) -> None:
             assert [segment["speaker"] for segment in transcript["segments"]] == ["S1", "S1", "S2", "S2", "S2"]
             assert transcript["speakers"] == ["S1", "S2"]
             assert b"<v S2>" in (await lane.service.transcript("default", job.id, "vtt")).body
+            rttm = (await lane.service.transcript("default", job.id, "rttm")).body.decode()
+            assert parse_rttm(rttm) == {job.id: tuple(turns)}, "the diarizer's own turns"
             manifest = json.loads((await lane.service.manifest("default", job.id)).body)
             assert manifest["diarizer"]["diarizer"] == "scripted"
             assert list(job.timeline)[-2:] == ["diarized", "published"]
-            await finished(lane, speech)
+            plain = await finished(lane, speech)
+            with pytest.raises(NotFound, match="no speaker turns"):
+                await lane.service.transcript("default", plain.id, "rttm")
             assert diarizer.asked == [SpeakerBounds(maximum=3)], "who does not ask pays nothing"
 
     asyncio.run(main())

@@ -65,7 +65,9 @@ def check_guarantees(run: Simulation) -> None:
     for settled in finals.values():
         assert [final["segment"] for final in settled] == list(range(1, len(settled) + 1))
         for before, after in pairwise(settled):
-            assert before["end_ms"] <= after["start_ms"], [{k: v for k, v in f.items() if "_ms" in k or k == "text"} for f in (before, after)]
+            assert before["end_ms"] <= after["start_ms"], [
+                {k: v for k, v in f.items() if "_ms" in k or k == "text"} for f in (before, after)
+            ]
         for final in settled:
             assert final["start_ms"] <= final["end_ms"]
             assert all(final["start_ms"] <= w["start_ms"] and w["end_ms"] <= final["end_ms"] for w in final["words"])

@@ -30,6 +30,7 @@ from speechlane.runtime.jobs_outputs import (
     artifact_key,
     partial_document,
     stored_document,
+    stored_turns,
     transcript_of,
 )
 from speechlane.runtime.jobs_workflow import JobWorkflow, input_key
@@ -207,10 +208,15 @@ class JobService:
     async def transcript(self, tenant: str, job_id: str, file_format: str) -> Document:
         """The transcript as a file; of a job that has not succeeded the segments so far, marked partial.
 
+        ``rttm`` gives the speaker turns, which are there when the job has succeeded.
+
         Raises:
-            NotFound: ``unknown_job``.
+            NotFound: ``unknown_job``, ``no_turns``.
             InvalidInput: ``unsupported_format``.
+            Conflict: ``job_not_succeeded``, for ``rttm``.
         """
+        if file_format == "rttm":
+            return await stored_turns(await self._succeeded(tenant, job_id), self._objects)
         render(Transcript((), 0), file_format)  # refuses an unknown format before anything is read
         job = await self.get(tenant, job_id)
         if job.state is JobState.SUCCEEDED:
@@ -227,16 +233,20 @@ class JobService:
             NotFound: ``unknown_job``.
             Conflict: ``job_not_succeeded``.
         """
+        job = await self._succeeded(tenant, job_id)
+        body = await self._objects.get(artifact_key(job_id, MANIFEST))
+        return Document(body, "application/json", job.outputs[MANIFEST]["sha256"], partial=False)
+
+    async def _succeeded(self, tenant: str, job_id: str) -> Job:
         job = await self.get(tenant, job_id)
         if job.state is not JobState.SUCCEEDED:
             raise Conflict(
                 "job_not_succeeded",
-                f"The job is {job.state}; its manifest is written when it succeeds. Ask again then.",
+                f"The job is {job.state}; this is written when it succeeds. Ask again then.",
                 field="state",
                 retryable=job.state not in ENDED,
             )
-        body = await self._objects.get(artifact_key(job_id, MANIFEST))
-        return Document(body, "application/json", job.outputs[MANIFEST]["sha256"], partial=False)
+        return job
 
     async def _run(self, job_id: str, step: Step) -> None:
         await self._workflow(job_id, step)

@@ -10,16 +10,19 @@ from typing import Any
 from speechlane.audio import position_to_ms
 from speechlane.batch.job import Job
 from speechlane.batch.manifest import job_manifest
-from speechlane.batch.merge import ChunkText, merge
+from speechlane.batch.merge import ChunkText, merge, parts_of
 from speechlane.batch.seams import ObjectStore
 from speechlane.captions import FORMATS, render, transcript_to_dict
-from speechlane.diarization import Turn, assign_speakers
+from speechlane.diarization import Turn, assign_speakers, format_rttm
 from speechlane.engine import DiarizerIdentity
+from speechlane.errors import NotFound
 from speechlane.provenance import ChunkRecord
 from speechlane.runtime.jobs_decode import ChunkDecoder
 from speechlane.transcript import Transcript
 
 MANIFEST = "manifest.json"
+TURNS = "transcript.rttm"
+"""The diarizer's own turns, which words alone do not tell: pauses within a turn, voices at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,9 @@ async def publish(
         name = f"transcript.{file_format}"
         body = _rendered(transcript, file_format, job, partial=False).body
         outputs[name] = asdict(await objects.put(artifact_key(job.id, name), body))
+    if diarizer is not None:
+        rttm = format_rttm(turns, recording=job.id).encode()
+        outputs[TURNS] = asdict(await objects.put(artifact_key(job.id, TURNS), rttm))
     manifest = job_manifest(
         job,
         records=records,
@@ -78,13 +84,30 @@ def transcript_of(
     texts: Sequence[ChunkText], turns: Sequence[Turn], duration_ms: int, decoder: ChunkDecoder
 ) -> Transcript:
     """The transcript of the chunks there are, with speakers where there are turns."""
-    words = assign_speakers([word for text in texts for word in text.words], turns)
-    return merge(texts, words, duration_ms, decoder.segment_rules)
+    parts = parts_of(texts)
+    words = assign_speakers([word for part in parts for word in part.words], turns)
+    return merge(parts, words, duration_ms, decoder.segment_rules)
 
 
 def partial_document(transcript: Transcript, file_format: str, job: Job) -> Document:
     """The segments so far; JSON says so with ``"partial": true``."""
     return _rendered(transcript, file_format, job, partial=True)
+
+
+async def stored_turns(job: Job, objects: ObjectStore) -> Document:
+    """The speaker turns of a finished job, as RTTM.
+
+    Raises:
+        NotFound: ``no_turns`` when the job was not asked to tell speakers apart.
+    """
+    if TURNS not in job.outputs:
+        raise NotFound(
+            "no_turns",
+            'format: the job has no speaker turns. Post the recording again with diarize {"mode": "speaker"}.',
+            field="format",
+        )
+    body = await objects.get(artifact_key(job.id, TURNS))
+    return Document(body, "text/plain; charset=utf-8", job.outputs[TURNS]["sha256"], partial=False)
 
 
 async def stored_document(job: Job, file_format: str, objects: ObjectStore) -> Document:
