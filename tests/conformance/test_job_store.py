@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from speechlane.batch.job import InputFacts, Job, JobRoute
-from speechlane.batch.merge import ChunkText
+from speechlane.batch.merge import ChunkText, HeardPart
 from speechlane.batch.options import JobOptions
 from speechlane.batch.seams import JobStore
 from speechlane.batch.states import JobState
@@ -53,7 +53,8 @@ def a_job(number: int = 1, **changes) -> Job:
 def a_chunk(index: int, text: str = " hello") -> ChunkText:
     values = dict.fromkeys(ChunkRecord.__dataclass_fields__, "x")
     record = ChunkRecord.from_fields({**values, "options": {"beam_size": 5}, "locale_probability": 0.25})
-    return ChunkText(index=index, words=(Word(text, 10, 90, 0.5), Word(" you", 90, 91)), language="en", record=record)
+    first = HeardPart(words=(Word(text, 10, 90, 0.5), Word(" you", 90, 91)), language="en", record=record)
+    return ChunkText(index=index, parts=(first, HeardPart(words=(), language=None, record=record)))
 
 
 class JobStoreContract:

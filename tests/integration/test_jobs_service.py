@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import resource
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -173,6 +173,39 @@ def test_a_loop_is_decoded_once_more_with_the_guard(tmp_path, speech) -> None:
             records = await lane.registry.chain("default", job=job.id)
             assert [record.attempt for record in records] == [1, 2, 1, 1, 1]
             assert [record.options["repetition_guard"] for record in records] == [False, True, False, False, False]
+
+    asyncio.run(main())
+
+
+@dataclass(slots=True)
+class BreaksOff(ScriptedEngine):
+    """Ends its text at the first pause of a second, unless the window is shorter than five; as small models may."""
+
+    async def decode(self, request):
+        heard = await ScriptedEngine.decode(self, request)
+        pauses = (n for n, (a, b) in enumerate(itertools.pairwise(heard.words), 1) if b.start - a.end >= RATE)
+        kept = next(pauses, None) if len(request.samples) > 5 * RATE else None
+        return replace(heard, words=heard.words[:kept])
+
+
+def test_a_text_that_breaks_off_is_decoded_in_parts(tmp_path) -> None:
+    """No sentence is lost: the chunk is cut in its silences, each part is decoded and recorded by itself."""
+    script = sentences(4, pause_s=1.2)
+    speech = write_wav(tmp_path / "speech.wav", recording(script))
+
+    async def main() -> None:
+        async with batch_lane(tmp_path / "data", script, engine=BreaksOff(script)) as lane:
+            job = await finished(lane, speech)
+            assert job.progress == (1, 1)
+            transcript = json.loads((await lane.service.transcript("default", job.id, "json")).body)
+            assert [segment["text"] for segment in transcript["segments"]] == TEXTS * 2
+            records = await lane.registry.chain("default", job=job.id)
+            assert [(record.index, record.chunk_id) for record in records] == [
+                (number, f"{job.id}:{number}") for number in range(len(records))
+            ]
+            assert [record.attempt for record in records] == [2, 3, 4, 4], "one sentence more is heard with each cut"
+            assert all(after.previous == before.hash for before, after in itertools.pairwise(records))
+            assert all(after.start_ms == before.end_ms for before, after in itertools.pairwise(records))
 
     asyncio.run(main())
 

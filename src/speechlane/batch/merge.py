@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechlane.audio import position_to_ms
-from speechlane.batch.chunking import ChunkSpan
+from speechlane.batch.chunking import Span
 from speechlane.captions.text import ends_sentence
 from speechlane.engine import Hypothesis
 from speechlane.provenance import ChunkRecord
@@ -24,37 +24,54 @@ class SegmentRules:
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkText:
-    """What was heard in one chunk: its words at their times in the recording, and the record behind them.
+class HeardPart:
+    """What one decode heard: its words at their times in the recording, and the record behind them.
 
-    ``record`` is not yet sealed: its place in the chain is known when the chunk before it is stored.
+    The record is not yet sealed, and its number not final: both follow from what is recorded before it.
     """
 
-    index: int
     words: tuple[Word, ...]
     language: str | None
     record: ChunkRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkText:
+    """The text of one planned chunk, in as many parts as it took: one, or more where it had to be cut again."""
+
+    index: int
+    parts: tuple[HeardPart, ...]
 
     def as_fields(self) -> dict[str, Any]:
         """JSON values; `from_fields` reads them back."""
         return {
             "index": self.index,
-            "words": [[word.text, word.start_ms, word.end_ms, word.confidence] for word in self.words],
-            "language": self.language,
-            "record": self.record.as_fields(),
+            "parts": [
+                {
+                    "words": [[word.text, word.start_ms, word.end_ms, word.confidence] for word in part.words],
+                    "language": part.language,
+                    "record": part.record.as_fields(),
+                }
+                for part in self.parts
+            ],
         }
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> ChunkText:
         return cls(
             index=fields["index"],
-            words=tuple(Word(*word) for word in fields["words"]),
-            language=fields["language"],
-            record=ChunkRecord.from_fields(fields["record"]),
+            parts=tuple(
+                HeardPart(
+                    words=tuple(Word(*word) for word in part["words"]),
+                    language=part["language"],
+                    record=ChunkRecord.from_fields(part["record"]),
+                )
+                for part in fields["parts"]
+            ),
         )
 
 
-def words_of(heard: Hypothesis, span: ChunkSpan) -> tuple[Word, ...]:
+def words_of(heard: Hypothesis, span: Span) -> tuple[Word, ...]:
     """A chunk's words at their times in the recording, in whole milliseconds."""
     return tuple(
         Word(
@@ -67,31 +84,36 @@ def words_of(heard: Hypothesis, span: ChunkSpan) -> tuple[Word, ...]:
     )
 
 
-def language_of(chunks: Iterable[ChunkText]) -> str | None:
+def parts_of(chunks: Iterable[ChunkText]) -> list[HeardPart]:
+    """All parts of chunks in order."""
+    return [part for chunk in chunks for part in chunk.parts]
+
+
+def language_of(parts: Iterable[HeardPart]) -> str | None:
     """The language that most words were heard in, None where nothing was heard."""
     counts: Counter[str] = Counter()
-    for chunk in chunks:
-        if chunk.language is not None and chunk.words:
-            counts[chunk.language] += len(chunk.words)
+    for part in parts:
+        if part.language is not None and part.words:
+            counts[part.language] += len(part.words)
     return counts.most_common(1)[0][0] if counts else None
 
 
 def merge(
-    chunks: Sequence[ChunkText],
+    parts: Sequence[HeardPart],
     words: Sequence[Word],
     duration_ms: int,
     rules: SegmentRules | None = None,
 ) -> Transcript:
-    """The transcript of a recording from its chunks.
+    """The transcript of a recording from all that was heard of it.
 
     Args:
-        chunks: in order of index.
-        words: the words of all chunks in order, with their speakers.
+        parts: in order.
+        words: the words of all parts in order, with their speakers.
         duration_ms: length of the recording.
         rules: where segments end; the defaults when None.
     """
     rules = rules or SegmentRules()
-    languages = [chunk.language for chunk in chunks for _ in chunk.words]
+    languages = [part.language for part in parts for _ in part.words]
     segments: list[Segment] = []
     current: list[Word] = []
     spoken_in: Counter[str | None] = Counter()
@@ -103,7 +125,7 @@ def merge(
         spoken_in[language] += 1
     if current:
         segments.append(_segment(current, len(segments) + 1, spoken_in))
-    return Transcript(segments=tuple(segments), duration_ms=duration_ms, language=language_of(chunks))
+    return Transcript(segments=tuple(segments), duration_ms=duration_ms, language=language_of(parts))
 
 
 def _ends(current: Sequence[Word], following: Word, rules: SegmentRules) -> bool:

@@ -107,11 +107,15 @@ class JobService:
         unfinished = await self._jobs.unfinished()
         await asyncio.to_thread(self._clear_work, {f"{job_id}.f32" for job_id in unfinished})
         await self._runner.start(self._run)
-        for job_id in unfinished:
-            if await self._runner.is_over(job_id):
-                await self._jobs.change(job_id, self._lost)
-            else:
-                await self._runner.enqueue(job_id)
+        try:
+            for job_id in unfinished:
+                if await self._runner.is_over(job_id):
+                    await self._jobs.change(job_id, self._lost)
+                else:
+                    await self._runner.enqueue(job_id)
+        except BaseException:
+            await self._runner.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Interrupt what runs; the next start goes on from its checkpoints."""

@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from speechlane.audio import Samples
-from speechlane.batch.chunking import ChunkSpan
+from speechlane.batch.chunking import Span
 from speechlane.engine import SpeechGateModel
 from speechlane.errors import StorageFailed, TooLarge
 from speechlane.media import open_audio
@@ -154,7 +154,7 @@ class WorkingCopy:
             part.unlink(missing_ok=True)
         return Heard(samples, scores, warnings)
 
-    def read(self, span: ChunkSpan) -> Samples:
+    def read(self, span: Span) -> Samples:
         """The samples of one chunk, shape (span.length,)."""
         with _told(self._path):
             return np.fromfile(self._path, dtype="<f4", count=span.length, offset=span.start * _SAMPLE_BYTES)

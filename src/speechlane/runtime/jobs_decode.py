@@ -1,4 +1,4 @@
-"""One chunk to its text and record: the engine asked, asked again where that may help, and what was asked noted."""
+"""One chunk to its text and records: the engine asked, asked again where that may help, and what was asked noted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from speechlane.audio import SAMPLE_RATE, Samples, position_to_ms
 from speechlane.audio.gate import GateSettings
 from speechlane.audio.samples import samples_sha256
-from speechlane.batch.chunking import ChunkRules, ChunkSpan
+from speechlane.batch.chunking import Chunk, ChunkRules, Span, split_chunk
 from speechlane.batch.job import Job
-from speechlane.batch.merge import ChunkText, SegmentRules, words_of
-from speechlane.batch.quality import better_of, needs_second_try, without_noise
+from speechlane.batch.merge import HeardPart, SegmentRules, words_of
+from speechlane.batch.quality import better_of, breaks_off_at, needs_second_try, without_noise
 from speechlane.engine import DecodeOptions, DecodeRequest, Engine, Hypothesis, Priority, SpeechGateModel
 from speechlane.errors import SpeechlaneError
 from speechlane.provenance import ChunkRecord, digest_of
@@ -27,6 +27,9 @@ from speechlane.transcript.language import primary_subtag
 BEAM_SIZE = 5
 PADDED_SAMPLES = 30 * SAMPLE_RATE
 """The length a chunk is padded to: Whisper's own window, which it reads best."""
+
+MAX_SPLITS = 3
+"""Times that a chunk whose text breaks off is cut in two, halves of halves included."""
 
 TRIES = 3
 """Times that the engine is asked for one chunk while it fails in a way that may pass."""
@@ -57,29 +60,51 @@ class ChunkDecoder:
         self._preprocess_digest = digest_of(self.preprocessing)
         self._postprocess_digest = digest_of(self.postprocessing)
 
-    async def decode(self, job: Job, index: int, span: ChunkSpan, samples: Samples) -> ChunkText:
-        """The text of one chunk with its record, not yet sealed.
+    async def decode(self, job: Job, chunk: Chunk, samples: Samples) -> tuple[HeardPart, ...]:
+        """What is said in one chunk: one part, or more where the text broke off and the chunk was cut in two for it.
+
+        Args:
+            job: for its language and route.
+            chunk: where in the recording.
+            samples: of the chunk, shape (chunk.span.length,).
 
         Raises:
             SpeechlaneError: what the engine raised, the last of TRIES times where a retry could have helped.
         """
+        return await self._parts(job, chunk, samples, attempt=1)
+
+    async def _parts(self, job: Job, chunk: Chunk, samples: Samples, *, attempt: int) -> tuple[HeardPart, ...]:
         language = primary_subtag(job.options.language) if job.options.language is not None else None
-        options, attempt = DecodeOptions(beam_size=BEAM_SIZE), 1
+        options, tried = DecodeOptions(beam_size=BEAM_SIZE), attempt
         heard = await self._ask(samples, language, options)
         if needs_second_try(heard):
             guarded = replace(options, repetition_guard=True)
             second = await self._ask(samples, language, guarded)
             if better_of(heard, second) is second:
-                heard, options, attempt = second, guarded, 2
-        words = words_of(without_noise(heard), span)
+                heard, options, tried = second, guarded, attempt + 1
+        broken_off = breaks_off_at(heard, chunk)
+        halves = split_chunk(chunk, broken_off) if broken_off is not None and attempt <= MAX_SPLITS else None
+        if halves is None:
+            return (self._part(job, chunk.span, samples, without_noise(heard), options, tried),)
+        parts: tuple[HeardPart, ...] = ()
+        for half in halves:
+            start = half.span.start - chunk.span.start
+            its_own = samples[start : start + half.span.length]
+            parts += await self._parts(job, half, its_own, attempt=attempt + 1)
+        return parts
+
+    def _part(
+        self, job: Job, span: Span, samples: Samples, heard: Hypothesis, options: DecodeOptions, attempt: int
+    ) -> HeardPart:
+        words = words_of(heard, span)
         identity = self.engine.identity
-        recorded = {**asdict(options), "padded_samples": self._padded}
+        recorded = {**asdict(options), "padded_samples": max(self._padded, len(samples))}
         record = ChunkRecord(
-            chunk_id=f"{job.id}:{index}",
+            chunk_id=job.id,
             lane="batch",
             session=None,
             job=job.id,
-            index=index,
+            index=0,
             channel=0,
             start_ms=position_to_ms(span.start),
             end_ms=position_to_ms(span.end),
@@ -113,7 +138,7 @@ class ChunkDecoder:
             text_sha256=text_sha256(text_of(words)),
             at=self._now(),
         )
-        return ChunkText(index=index, words=words, language=heard.language, record=record)
+        return HeardPart(words=words, language=heard.language, record=record)
 
     async def _ask(self, samples: Samples, language: str | None, options: DecodeOptions) -> Hypothesis:
         request = DecodeRequest(

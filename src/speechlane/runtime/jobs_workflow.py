@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from speechlane.audio import Samples
-from speechlane.batch.chunking import ChunkSpan, plan_chunks
+from speechlane.batch.chunking import Chunk, Span, plan_chunks
 from speechlane.batch.job import Job
 from speechlane.batch.merge import ChunkText
 from speechlane.batch.seams import JobStore, ObjectStore
@@ -45,14 +45,25 @@ class Plan:
     """What ``prepare`` found: length in samples and the chunks to decode."""
 
     samples: int
-    chunks: tuple[ChunkSpan, ...]
+    chunks: tuple[Chunk, ...]
 
     def as_fields(self) -> dict[str, Any]:
-        return {"samples": self.samples, "chunks": [[chunk.start, chunk.end] for chunk in self.chunks]}
+        """JSON values: a chunk is its start and end, and those of each stretch of speech in it."""
+        chunks = [
+            [chunk.span.start, chunk.span.end, [[speech.start, speech.end] for speech in chunk.speech]]
+            for chunk in self.chunks
+        ]
+        return {"samples": self.samples, "chunks": chunks}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Plan:
-        return cls(fields["samples"], tuple(ChunkSpan(start, end) for start, end in fields["chunks"]))
+        return cls(
+            fields["samples"],
+            tuple(
+                Chunk(Span(start, end), tuple(Span(*stretch) for stretch in speech))
+                for start, end, speech in fields["chunks"]
+            ),
+        )
 
 
 class _StepFailed(Exception):
@@ -147,13 +158,13 @@ class JobWorkflow:
 
     async def _transcribe(self, job: Job, plan: Plan, copy: WorkingCopy, step: Step) -> None:
         texts: list[asyncio.Future[ChunkText]] = []
-        previous = GENESIS
+        recorded = (0, GENESIS)  # how many records the chain has, and the last one's hash
         try:
             for index in range(len(plan.chunks)):
                 while len(texts) < min(index + AHEAD, len(plan.chunks)):
                     texts.append(await self._begin(job, plan, copy, len(texts)))
-                record = partial(self._record, job, plan, index, texts[index], previous)
-                previous = await _done(job, step, f"chunk {index}", record)
+                record = partial(self._record, job, plan, index, texts[index], recorded)
+                recorded = await _done(job, step, f"chunk {index}", record)
         finally:
             for task in texts:
                 task.cancel()
@@ -162,22 +173,28 @@ class JobWorkflow:
 
     async def _begin(self, job: Job, plan: Plan, copy: WorkingCopy, index: int) -> asyncio.Future[ChunkText]:
         """The text of a chunk to come; the engine is asked in order of index, unless it was before a restart."""
-        span, known = plan.chunks[index], await self._jobs.chunk(job.id, index)
+        chunk, known = plan.chunks[index], await self._jobs.chunk(job.id, index)
         if known is not None:
             text = asyncio.get_running_loop().create_future()
             text.set_result(known)
             return text
-        samples = await asyncio.to_thread(copy.read, span)
-        return asyncio.create_task(self._text(job, index, span, samples))
+        samples = await asyncio.to_thread(copy.read, chunk.span)
+        return asyncio.create_task(self._text(job, index, chunk, samples))
 
-    async def _text(self, job: Job, index: int, span: ChunkSpan, samples: Samples) -> ChunkText:
-        return await self._jobs.add_chunk(job.id, await self._decoder.decode(job, index, span, samples))
+    async def _text(self, job: Job, index: int, chunk: Chunk, samples: Samples) -> ChunkText:
+        parts = await self._decoder.decode(job, chunk, samples)
+        return await self._jobs.add_chunk(job.id, ChunkText(index, parts))
 
-    async def _record(self, job: Job, plan: Plan, index: int, text: Awaitable[ChunkText], previous: str) -> str:
-        sealed = (await text).record.sealed(previous)
-        await self._registry.append(job.tenant, sealed)
+    async def _record(
+        self, job: Job, plan: Plan, index: int, text: Awaitable[ChunkText], recorded: tuple[int, str]
+    ) -> tuple[int, str]:
+        number, previous = recorded
+        for part in (await text).parts:
+            sealed = replace(part.record, index=number, chunk_id=f"{job.id}:{number}").sealed(previous)
+            await self._registry.append(job.tenant, sealed)
+            number, previous = number + 1, sealed.hash
         await self._note(job, progress=(index + 1, len(plan.chunks)))
-        return sealed.hash
+        return number, previous
 
     async def _diarize(self, job: Job, plan: Plan, copy: WorkingCopy) -> list[list[Any]]:
         assert self._diarizer is not None, "the door refuses what nothing here can do"
