@@ -72,8 +72,7 @@ def test_the_job_tells_two_speakers_apart(demo):
     seconds = demo["batch"]["der_seconds"]
     wrong = seconds["missed"] + seconds["false_alarm"] + seconds["confusion"]
     assert demo["batch"]["der"] == pytest.approx(wrong / seconds["speech"])
-    assert demo["batch"]["der"] < 0.3
-    assert seconds["confusion"] < 1
+    assert demo["batch"]["der"] < 0.1
 
 
 def test_the_clips_words_are_right(demo):
@@ -114,6 +113,7 @@ def test_the_files_are_there(demo, data):
         assert files[f"{name}.txt"].read_text().startswith("[00:00:0")
         assert json.loads(files[f"{name}.json"].read_text())["segments"]
         assert json.loads(files[f"{name}.manifest.json"].read_text())["engine"]["model"] == "tiny.en"
+    assert files["two_speakers.rttm"].read_text() == demo["batch"]["turns"]
     assert files["live.vtt"].read_text().startswith("WEBVTT")
     assert json.loads(files["live.finals.json"].read_text()) == demo["live"]["finals"]
 
