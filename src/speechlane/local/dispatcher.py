@@ -79,7 +79,7 @@ class EngineDispatcher:
 
     Args:
         decoder: the loaded model; `aclose` closes it.
-        max_batch: live requests decoded together at most.
+        max_batch: live requests decoded together at most. On a CPU more than four no longer save anything.
         max_background_batch: batch-lane requests decoded together at most; one decode is what a final may wait for.
         max_waiting: requests in the queue at most.
         patience: decodes of the live lane that may go before a waiting request of the batch lane.
@@ -90,7 +90,7 @@ class EngineDispatcher:
         self,
         decoder: BatchDecoder,
         *,
-        max_batch: int = 8,
+        max_batch: int = 4,
         max_background_batch: int = 1,
         max_waiting: int = 256,
         patience: int = 8,
