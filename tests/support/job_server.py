@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI
 from speechlane.batch.job import Job
 from speechlane.batch.states import ENDED
 from speechlane.diarization import SpeakerBounds, Turn
-from speechlane.engine import DiarizerIdentity, Engine, SpeechGateModel
+from speechlane.engine import Diarizer, DiarizerIdentity, Engine, SpeechGateModel
 from speechlane.engine.scripted import ScriptedEngine, ScriptedGate, ScriptedWord
 from speechlane.engine.scripted_audio import scripted_samples
 from speechlane.runtime.durable import DurableRunner
@@ -113,7 +113,7 @@ async def batch_lane(
     *,
     engine: Engine | None = None,
     gate: SpeechGateModel | None = None,
-    diarizer: ScriptedDiarizer | None = None,
+    diarizer: Diarizer | None = None,
     limits: JobLimits = LIMITS,
     keys: dict[str, str] | None = None,
     routers: Sequence[APIRouter] = (),
