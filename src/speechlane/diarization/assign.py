@@ -5,7 +5,8 @@ one turn is weak evidence: at the edges of turns it flips single words. Here eac
 middle most, speakers who talk at once share what they overlap, and the likeliest course of speakers over all words is
 taken (Viterbi 1967), in which a change costs less at a pause or after a sentence.
 
-Compared with the largest overlap word by word, as WhisperX assigns speakers, in ``benchmarks/reports/diarization.md``.
+Compared with the largest overlap word by word, as WhisperX assigns speakers, in
+``benchmarks/reports/diarization_words.md``.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ _LONG_SAMPLES = 120 * SAMPLE_RATE
 _SMALLEST_IN_LONG = 3
 
 # Windows held in memory at once.
-_BLOCK_WINDOWS = 8
+_BLOCK_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True)

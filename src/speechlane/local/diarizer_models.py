@@ -149,4 +149,5 @@ def _session(file: ModelFile) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # 70 MB less, kept for good, for under 5 % of the time
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
