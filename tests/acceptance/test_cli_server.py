@@ -112,6 +112,22 @@ def test_a_pipe_gets_captions_as_lines(url, jfk):
     assert all(re.match(r"\d\d:\d\d\.\d - \d\d:\d\d\.\d  \S", line) for line in lines)
 
 
+def test_an_interrupt_settles_what_was_said(url, jfk):
+    """Ctrl-C ends the stream, not the session: the last captions still come, and the exit code is 0."""
+    command = [*PROGRAM, "live", str(jfk), "--url", url, "--key", KEY, "--json", "--speed", "0.5"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as client:
+        seen = []
+        for line in client.stdout:
+            seen.append(json.loads(line))
+            if seen[-1]["type"] == "caption.partial" and not any(message.get("stop") for message in seen):
+                seen[-1]["stop"] = True
+                client.send_signal(signal.SIGINT)
+    assert client.returncode == 0
+    assert seen[-1]["type"] == "session.finished"
+    assert seen[-1]["duration_ms"] < 11_000
+    assert any(message["type"] == "caption.final" and message["text"] for message in seen)
+
+
 @pytest.mark.parametrize(
     ("form", "looks"),
     [("txt", r"\[00:00:0"), ("srt", r"1\n00:00:0\d,\d{3} --> "), ("vtt", r"WEBVTT\n"), ("json", r"\{\s*\"schema\"")],
