@@ -25,8 +25,11 @@ from speechlane.transcript import text_of
 from speechlane.transcript.language import primary_subtag
 
 BEAM_SIZE = 5
-PADDED_SAMPLES = 30 * SAMPLE_RATE
-"""The length a chunk is padded to: Whisper's own window, which it reads best."""
+SHORT_WINDOW = 20 * SAMPLE_RATE
+LONG_WINDOW = 30 * SAMPLE_RATE
+WINDOW_MARGIN = 3 * SAMPLE_RATE
+"""Samples. A chunk is padded to the short window where that leaves the margin free: it reads as well there, for two
+thirds of the time. A loop's second try gets the long one (benchmarks/reports/engine-padding.md)."""
 
 MAX_SPLITS = 3
 """Times that a chunk whose text breaks off is cut in two, halves of halves included."""
@@ -44,7 +47,6 @@ class ChunkDecoder:
         self.chunk_rules = ChunkRules(gate=GateSettings(endpointing_ms=160, frame_samples=gate.frame_samples))
         self.segment_rules = SegmentRules()
         self.software = f"speechlane {version('speechlane')}, python {platform.python_version()}"
-        self._padded = min(PADDED_SAMPLES, engine.capabilities.max_window_samples)
         self._now = now
         self.preprocessing: dict[str, Any] = {
             "decoder": f"av {version('av')}",
@@ -98,7 +100,7 @@ class ChunkDecoder:
     ) -> HeardPart:
         words = words_of(heard, span)
         identity = self.engine.identity
-        recorded = {**asdict(options), "padded_samples": max(self._padded, len(samples))}
+        recorded = {**asdict(options), "padded_samples": self._padded(samples, options)}
         record = ChunkRecord(
             chunk_id=job.id,
             lane="batch",
@@ -140,10 +142,15 @@ class ChunkDecoder:
         )
         return HeardPart(words=words, language=heard.language, record=record)
 
+    def _padded(self, samples: Samples, options: DecodeOptions) -> int:
+        short = len(samples) + WINDOW_MARGIN <= SHORT_WINDOW and not options.repetition_guard
+        window = min(SHORT_WINDOW if short else LONG_WINDOW, self.engine.capabilities.max_window_samples)
+        return max(window, len(samples))
+
     async def _ask(self, samples: Samples, language: str | None, options: DecodeOptions) -> Hypothesis:
         request = DecodeRequest(
             samples=samples,
-            padded_samples=max(self._padded, len(samples)),
+            padded_samples=self._padded(samples, options),
             language=language,
             options=options,
             priority=Priority.BATCH,
