@@ -66,8 +66,9 @@ class EngineIdentity:
 class DecodeOptions:
     """How to decode; recorded whole in provenance.
 
-    ``beam_size`` 1 is greedy. ``repetition_guard`` forbids repeating any three tokens: the safer second try after a
-    repetition loop. ``max_tokens`` bounds the answer (prefix apart); None leaves the model's own bound.
+    ``beam_size`` 1 is greedy. ``repetition_guard`` forbids repeating any three tokens and makes repeated ones unlikely:
+    the last means against a repetition loop. ``max_tokens`` bounds the answer (prefix apart); None leaves the model's
+    own bound.
     """
 
     beam_size: int = 1

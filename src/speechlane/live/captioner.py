@@ -70,7 +70,7 @@ class Captioner:
             answer,
             text=settled.text,
             partials=segment.partial_decodes,
-            attempt=1 + segment.failures + ask.options.repetition_guard,
+            attempt=segment.attempts,
         )
         self._out.send_durable(messages.caption_final(settled, [record], with_words=self._config.words))
 

@@ -61,14 +61,17 @@ class LivePolicy:
     """A gap between words that counts as a pause for a soft cut."""
     cut_margin: int = 12_800
     """A cut keeps this far from the window's end, where times and words are unsure."""
-    padding: tuple[int, ...] = (15 * 16_000, 20 * 16_000, 30 * 16_000)
+    padding: tuple[int, ...] = (10 * 16_000, 15 * 16_000, 20 * 16_000, 30 * 16_000)
     """Lengths that windows are padded to: the first that leaves `padding_margin`."""
-    padding_margin: int = 16_000
+    padding_margin: int = 3 * 16_000
+    """Silence behind a window: less makes the decoder loop (benchmarks/reports/engine-padding.md)."""
     final_attempts: int = 3
     """Tries of a final decode before the engine counts as failed."""
     no_speech_probability: float = 0.6
-    no_speech_logprob: float = -1.0
-    """Both passed: the window held no speech (Whisper's own rule, Radford et al. 2022, section 4.5)."""
+    """Over this a window without settled words held no speech. Of tiny.en: real clips gave 0.32 at most, noise, hum,
+    clicks, chords and silence 0.83 at least. Whisper's rule also wants a low log-probability, which " You" lacks."""
+    tokens_per_second: int = 15
+    """Bound of an answer's length, with a few tokens on top: fast speech has 6 to 8 tokens a second, a loop no end."""
 
     def padded(self, samples: int) -> int:
         """The length a window of ``samples`` is padded to: a function of the window alone, so that it replays."""
@@ -76,6 +79,10 @@ class LivePolicy:
             if samples + self.padding_margin <= length:
                 return length
         return self.padding[-1]
+
+    def max_tokens(self, samples: int) -> int:
+        """The bound on an answer about ``samples``."""
+        return 16 + self.tokens_per_second * samples // 16_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,9 +41,13 @@ class OpenSegment:
     stable_end: int = 0
     decoded_to: int = 0
     partial_decodes: int = 0
+    loops: int = 0
+    """Times in a row that the answer looped or ran to its bound."""
     contradicted: bool = False
     """The last free decode read the stable words otherwise: the next one is held to them."""
     failures: int = 0
+    attempts: int = 1
+    """Tries, with this one, of the decode that the engine failed or that had to be made otherwise."""
     shown: tuple[str, str] = ("", "")
     last: tuple[Decode, HypothesisReceived] | None = None
     wavering: tuple[HypothesisWord, ...] = ()
@@ -75,9 +79,7 @@ class OpenSegment:
         silent = (
             not self.stable
             and heard.no_speech_probability is not None
-            and heard.average_logprob is not None
             and heard.no_speech_probability > self.policy.no_speech_probability
-            and heard.average_logprob < self.policy.no_speech_logprob
         )
         before = self.start - self.window_start
         return () if silent else tuple(word for word in heard.words if word.end > before or not before)

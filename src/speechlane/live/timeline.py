@@ -7,9 +7,8 @@ order, and a slow engine delays captions but never mixes them.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
-from speechlane.audio import position_to_ms
+from speechlane.audio import SAMPLE_RATE, position_to_ms
 from speechlane.audio.gate import GateSettings, SpeechEnded, SpeechGate, SpeechStarted
 from speechlane.engine import DecodeOptions, HypothesisWord, Priority
 from speechlane.live import messages
@@ -21,6 +20,7 @@ from speechlane.live.outbox import Outbox
 from speechlane.live.segment import SENTENCE_ENDS, OpenSegment, cut_boundary
 from speechlane.transcript.language import primary_subtag
 
+_GUARDED = 2  # loops in a row after which repetition is forbidden
 _SHORTEST = 1_600  # samples (0.1 s): the least that is worth a decode
 
 
@@ -149,20 +149,25 @@ class Timeline:
         enough = self._policy.step if segment.last is not None else self._policy.first_window + self._policy.pre_roll
         return waited >= enough
 
-    def _ask(self, at: int, segment: OpenSegment, priority: Priority, options: DecodeOptions | None = None) -> None:
+    def _ask(self, at: int, segment: OpenSegment, priority: Priority) -> None:
         if segment.last is None and not segment.stable:
             segment.follow(self._context(segment.start))
         limit = segment.end if segment.end is not None else self._gate.position
         end = min(limit, segment.window_start + self._policy.max_window)
+        window = end - segment.window_start
+        # More silence behind the window ends most loops; the guard, which bends the text, is the last means.
+        padded = self._policy.padding[-1] if segment.loops else self._policy.padded(window)
         ask = Decode(
             request=self._out.next_request(),
             channel=self._channel,
             start=segment.window_start,
             end=end,
-            padded=self._policy.padded(end - segment.window_start),
+            padded=padded,
             language=self._language or segment.language,
             prefix=segment.prefix(forced=segment.contradicted),
-            options=options or DecodeOptions(),
+            options=DecodeOptions(
+                repetition_guard=segment.loops >= _GUARDED, max_tokens=self._policy.max_tokens(window)
+            ),
             priority=priority,
         )
         self._asked = (ask, at)
@@ -189,8 +194,8 @@ class Timeline:
         if words is None:
             segment.partial_decodes += 1
             if whole or long:
-                guarded = replace(ask.options, repetition_guard=ask.options.repetition_guard or _loops(event))
-                self._ask(event.at, segment, Priority.FINAL, guarded)
+                segment.attempts += 1
+                self._ask(event.at, segment, Priority.FINAL)
         elif whole:
             self._settle(segment, ask, event, words)
         elif long:
@@ -208,8 +213,10 @@ class Timeline:
         A loop is neither shown nor settled nor fed back. A free decode reads better than one that is held to the
         stable words, but it may not take them back: one that does is followed by one that is held to them.
         """
-        if _loops(event) and not ask.options.repetition_guard:
+        if (event.hypothesis.repetitive or event.hypothesis.truncated) and not ask.options.repetition_guard:
+            segment.loops += 1
             return None
+        segment.loops = 0
         words = segment.heard(event)
         if segment.contradicted:
             segment.contradicted = False
@@ -225,6 +232,7 @@ class Timeline:
         ask, self._asked = self._asked[0], None
         segment = self._segments[0]
         segment.failures += 1
+        segment.attempts += 1
         if not event.retryable or segment.failures >= self._policy.final_attempts:
             return False
         if segment.end is None:
@@ -247,7 +255,8 @@ class Timeline:
                 return
         segment.settle(words[:count])
         segment.partial_decodes += 1
-        segment.last, segment.wavering, segment.failures = (ask, event), words[count:], 0
+        segment.last, segment.wavering = (ask, event), words[count:]
+        segment.failures, segment.attempts = 0, 1
         self._captions.show(segment, self._likely_whole(segment.wavering, window), event.hypothesis.language)
 
     def _soft_cut(self, words: tuple[HypothesisWord, ...], count: int) -> int:
@@ -274,7 +283,7 @@ class Timeline:
         count = cut_boundary(words, window, self._policy, from_zero=bool(segment.stable))
         if not count and not segment.stable:
             # A long window without a word: keep its last second, where a word may be beginning.
-            self._settle(segment, ask, event, (), behind=max(segment.start, ask.end - self._policy.padding_margin))
+            self._settle(segment, ask, event, (), behind=max(segment.start, ask.end - SAMPLE_RATE))
             return
         end = words[count - 1].end if count else segment.stable_end - segment.window_start
         following = words[count].start if count < len(words) else min(window, end + 2 * self._policy.shown_margin)
@@ -313,7 +322,3 @@ class Timeline:
             return
         self._segments.popleft()
         self._out.do(Release(self._channel, self.safe - self._policy.context))
-
-
-def _loops(event: HypothesisReceived) -> bool:
-    return event.hypothesis.repetitive or event.hypothesis.truncated

@@ -137,8 +137,8 @@ def test_keyterms_that_the_engine_cannot_take_are_told():
     ]
 
 
-def test_loops_are_decoded_again_with_the_guard_and_never_shown():
-    """A repetitive answer to a final is asked once more with the repetition guard; nothing of the loop appears."""
+def test_loops_are_decoded_otherwise_and_never_shown():
+    """A looping final is asked again with the longest padding, then with the guard; nothing of the loop appears."""
 
     def loops(ask, script):
         if ask.options.repetition_guard:
@@ -146,19 +146,28 @@ def test_loops_are_decoded_again_with_the_guard_and_never_shown():
         word = HypothesisWord(" loop", 0, 1_000, 0.9, (99,))
         return Hypothesis((word,) * 20, "en", repetitive=True)
 
-    run = Simulation(Script(sentence(), 160_000), loops).run()
-    assert run.of("caption.partial") == []
+    run = Simulation(Script(sentence(), 160_000), loops, config={"interim": False}).run()
+    assert [(ask.padded // 16_000, ask.options.repetition_guard) for ask in run.asked] == [
+        (10, False),
+        (30, False),
+        (30, True),
+    ]
     assert run.text == "w0 w1 w2 w3 w4 w5 w6 w7"
-    assert run.records[0].attempt == 2
-    assert run.records[0].options["repetition_guard"] is True
+    assert run.records[0].attempt == 3
+
+
+def test_no_answer_may_run_on_without_bound():
+    """Every decode's tokens are bounded by its window's length."""
+    run = Simulation(Script(sentence(words=60), 400_000)).run()
+    assert all(ask.options.max_tokens == 16 + 15 * (ask.end - ask.start) // 16_000 for ask in run.asked)
 
 
 def test_a_window_without_speech_shows_nothing():
-    """Whisper's own no-speech rule holds: high no-speech probability and low log-probability drop the words."""
+    """A high no-speech probability drops the words, however sure of them the model is."""
 
     def invents(ask, script):
         word = HypothesisWord(" Thanks.", 0, 8_000, 0.1, (1,))
-        return Hypothesis((word,), "en", no_speech_probability=0.9, average_logprob=-1.5)
+        return Hypothesis((word,), "en", no_speech_probability=0.9, average_logprob=-0.3)
 
     run = Simulation(Script(sentence(), 160_000), invents).run()
     assert run.of("caption.partial") == run.of("caption.final") == []
