@@ -30,7 +30,8 @@ QUEUE = "jobs"
 VERSION = "1"
 """Of the order of a workflow's steps. Changing that order means a new number; work in flight waits for the old one."""
 
-POLL_S = 0.1
+POLL_S = 0.25
+"""How often a worker looks for queued jobs: on two cores an idle one costs 2 % of a core at this pace, 4.5 % at 0.1."""
 
 
 class Step(Protocol):
