@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -35,13 +34,10 @@ async def real_lane(data, tiny_en):
 
 
 async def transcribed(lane, path, options):
-    """The finished job of a file and its JSON transcript."""
-    async with lane.service.spool() as spool:
-        await spool.write(await asyncio.to_thread(path.read_bytes))
-        job = await lane.service.submit("default", spool, path.name, options)
-    job = await lane.service.wait("default", job.id, 100)
+    """The succeeded job of a file and its transcript."""
+    job = await lane.finished(path, options)
     assert job.state == "succeeded", job.error
-    return job, json.loads((await lane.service.transcript("default", job.id, "json")).body)
+    return job, await lane.transcript(job)
 
 
 def test_a_speech_is_transcribed_whole_and_once(tmp_path, tiny_en) -> None:

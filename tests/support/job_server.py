@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -83,6 +85,23 @@ class Lane:
     objects: ObstoreObjects
     app: FastAPI
     http: httpx.AsyncClient
+
+    async def submit(self, path: Path, options: object = None, *, tenant: str = "default") -> Job:
+        """The file at ``path`` posted as a job."""
+        async with self.service.spool() as spool:
+            await spool.write(await asyncio.to_thread(path.read_bytes))
+            return await self.service.submit(tenant, spool, path.name, {} if options is None else options)
+
+    async def finished(self, path: Path, options: object = None) -> Job:
+        """The same, when it has ended."""
+        job = await self.submit(path, options)
+        job = await self.service.wait("default", job.id, 100)
+        assert job.state in ENDED, job.state
+        return job
+
+    async def transcript(self, job: Job) -> dict[str, Any]:
+        """The job's transcript as JSON values."""
+        return json.loads((await self.service.transcript("default", job.id, "json")).body)
 
     async def until(self, job_id: str, reached: Callable[[Job], bool]) -> Job:
         """The job as soon as it is so, or it has ended; for what goes on while the caller holds the engine back."""

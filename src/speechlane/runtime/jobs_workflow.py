@@ -100,6 +100,9 @@ class JobWorkflow:
         if job.state not in ENDED:
             try:
                 await self._run(job, copy, step)
+            except asyncio.CancelledError:  # a stop that was asked for is no attempt that failed
+                await self._jobs.change(job_id, lambda now: replace(now, attempts=now.attempts - 1))
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the job must not stay unfinished
                 fields = error.fields if isinstance(error, _StepFailed) else _error_fields(job_id, error)
                 await self._jobs.change(
