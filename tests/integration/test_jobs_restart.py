@@ -48,7 +48,7 @@ def check_chain(records, count) -> None:
 
 
 def test_an_interrupted_job_goes_on_where_it_was(tmp_path, speech) -> None:
-    """After a stop and a start only what was not decoded is decoded; the text is whole; the stop counts as no attempt."""
+    """After a stop and a start only the rest is decoded; the text is whole; the stop counts as no attempt."""
 
     async def main() -> None:
         before, stopped = [], asyncio.Event()
