@@ -214,7 +214,10 @@ class Diarizer(Protocol):
 
         ``samples``: shape (n,), mono float32, 16 kHz.
 
+        Speakers are named ``S1``, ``S2`` ... in order of first speech.
+
         Raises:
+            InvalidInput: ``invalid_recording``, the samples are not one row.
             EngineFailed: the diarizer's model raised.
         """
         ...
