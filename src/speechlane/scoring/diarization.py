@@ -1,16 +1,18 @@
 """Diarization error rate: the share of speech that was missed, invented or given to the wrong speaker.
 
-Definition: NIST, Rich Transcription 2009 evaluation plan; overlapping speech is scored. Computed by spy-der, which
-matches speakers one to one so that most speech agrees, collars included.
+Definition: NIST, Rich Transcription 2009 evaluation plan; overlapping speech is scored, and speakers are matched one
+to one so that most of the scored speech agrees (the assignment problem, by scipy). Exact in samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-from spyder.der import Turn as SpyderTurn  # type: ignore[import-untyped]  # ships no types
-from spyder.der import TurnList, compute_der
+import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from speechlane.audio import SAMPLE_RATE
 from speechlane.diarization import Turn
@@ -67,46 +69,50 @@ def der(
         duration: samples of the recording at 16 kHz; what lies behind is not scored.
         collar: seconds left out on either side of each start and end in the reference.
     """
-    length = duration / SAMPLE_RATE
-    # One second on which both agree, far behind the end: spy-der divides by the reference's speech.
-    agreed = SpyderTurn("agreed", length + 10, length + 11 + 2 * collar)
-    scored = [SpyderTurn("scored", 0.0, length), SpyderTurn("scored", length + 9, length + 12 + 2 * collar)]
-    found = compute_der(
-        TurnList([*_spyder_turns(reference, duration), agreed]),
-        TurnList([*_spyder_turns(hypothesis, duration), agreed]),
-        TurnList(scored),
-        regions="all",
-        collar=collar,
-    )
-    return DiarizationErrors(
-        *(
-            _seconds(value)
-            for value in (
-                found.duration - 1,
-                found.miss * found.duration,
-                found.falarm * found.duration,
-                found.conf * found.duration,
-            )
-        )
-    )
+    said, heard = _within(reference, duration), _within(hypothesis, duration)
+    margin = round(collar * SAMPLE_RATE)
+    unscored = [(edge - margin, edge + margin) for turn in said for edge in (turn.start, turn.end)] if margin else []
+    speech = miss = false_alarm = agreeable = 0
+    together: dict[tuple[str, str], int] = defaultdict(int)
+    for length, speakers, found in _stretches(said, heard, unscored):
+        speech += length * len(speakers)
+        miss += length * max(0, len(speakers) - len(found))
+        false_alarm += length * max(0, len(found) - len(speakers))
+        agreeable += length * min(len(speakers), len(found))
+        for pair in ((one, other) for one in speakers for other in found):
+            together[pair] += length
+    confusion = agreeable - _most_agreement(together)
+    return DiarizationErrors(*(samples / SAMPLE_RATE for samples in (speech, miss, false_alarm, confusion)))
 
 
-def _spyder_turns(turns: Iterable[Turn], duration: int) -> list[SpyderTurn]:
-    """Turns in seconds within the recording, those of one speaker joined where they overlap or touch."""
-    joined: list[Turn] = []
-    for turn in sorted(turns, key=lambda turn: (turn.speaker, turn.start)):
-        start, end = min(turn.start, duration), min(turn.end, duration)
-        if joined and joined[-1].speaker == turn.speaker and start <= joined[-1].end:
-            joined[-1] = Turn(joined[-1].start, max(joined[-1].end, end), turn.speaker)
-        else:
-            joined.append(Turn(start, end, turn.speaker))
+def _within(turns: Iterable[Turn], duration: int) -> list[Turn]:
     return [
-        SpyderTurn(f"speaker {turn.speaker}", turn.start / SAMPLE_RATE, turn.end / SAMPLE_RATE)
-        for turn in joined
-        if turn.end > turn.start
+        Turn(turn.start, min(turn.end, duration), turn.speaker)
+        for turn in turns
+        if turn.start < min(turn.end, duration)
     ]
 
 
-def _seconds(value: float) -> float:
-    """Without what floating point leaves of nothing: a microsecond is far under one sample."""
-    return max(round(value, 6), 0.0)
+def _stretches(
+    said: list[Turn], heard: list[Turn], unscored: list[tuple[int, int]]
+) -> Iterator[tuple[int, set[str], set[str]]]:
+    """The scored stretches in which nobody starts or stops: their length and who speaks, by either side."""
+    edges = {edge for turn in (*said, *heard) for edge in (turn.start, turn.end)}
+    edges |= {edge for stretch in unscored for edge in stretch}
+    for start, end in pairwise(sorted(edges)):
+        if not any(left <= start and end <= right for left, right in unscored):
+            yield end - start, _speaking(said, start), _speaking(heard, start)
+
+
+def _speaking(turns: list[Turn], position: int) -> set[str]:
+    return {turn.speaker for turn in turns if turn.start <= position < turn.end}
+
+
+def _most_agreement(together: dict[tuple[str, str], int]) -> int:
+    """The most samples on which both sides can agree when each speaker is matched with one of the other side."""
+    rows = {name: index for index, name in enumerate(sorted({one for one, _ in together}))}
+    columns = {name: index for index, name in enumerate(sorted({other for _, other in together}))}
+    agreement = np.zeros((len(rows), len(columns)), np.int64)
+    for (one, other), samples in together.items():
+        agreement[rows[one], columns[other]] = samples
+    return int(agreement[linear_sum_assignment(agreement, maximize=True)].sum())
