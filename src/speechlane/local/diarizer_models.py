@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from speechlane.audio import SAMPLE_RATE, Samples
 from speechlane.errors import DigestMismatch, ModelUnavailable
+from speechlane.local.onnx import inference_session
 
 WINDOW_SAMPLES = 10 * SAMPLE_RATE
 """What the segmentation network sees at once; it was trained on 10 s."""
@@ -132,9 +133,7 @@ def of_mel_frames(frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _session(file: ModelFile) -> Any:
-    """An ONNX session on one thread: more threads do not help these small networks, and jobs share the machine."""
-    import onnxruntime  # noqa: PLC0415 - costs 0.1 s, which only those who diarize should pay
-
+    """The file's session, after its digest was checked."""
     try:
         content = file.path.read_bytes()
     except OSError as error:
@@ -146,8 +145,4 @@ def _session(file: ModelFile) -> Any:
             f"{file.path} has sha256 {found}, not the pinned {file.sha256}; it is refused. {_MEND}",
             field=file.path.name,
         )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # 70 MB less, kept for good, for under 5 % of the time
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return inference_session(content)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speechlane.errors import ModelUnavailable
+from speechlane.local.onnx import inference_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,15 +48,10 @@ class SileroGate:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        import onnxruntime  # noqa: PLC0415 - costs 0.1 s, which only a command that hears audio should pay
-
         path = path or _packaged()
-        options = onnxruntime.SessionOptions()
-        options.inter_op_num_threads = 1
-        options.intra_op_num_threads = 1
         try:
             content = path.read_bytes()
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = inference_session(content)
         except Exception as error:  # ONNX Runtime's own exceptions share no other base
             raise ModelUnavailable(
                 "speech_gate_unavailable",
