@@ -69,6 +69,9 @@ def run_checks(config: Path | None, environ: Mapping[str, str] = os.environ) -> 
 
 def library(distribution: str, module: str) -> Check:
     """Whether a library can be imported, not only found: a binary for another machine shows only then."""
+    from speechlane.local.onnx import TELEMETRY_SWITCH
+
+    os.environ.setdefault(TELEMETRY_SWITCH, "1")
     try:
         importlib.import_module(module)
         return Check(distribution, "ok", importlib.metadata.version(distribution))

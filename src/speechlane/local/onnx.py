@@ -1,4 +1,4 @@
-"""The one door to ONNX Runtime: small networks on one thread of this machine's processor, and nothing told to anyone."""
+"""The one door to ONNX Runtime: small networks, one thread, this machine's processor, nothing told to anyone."""
 
 from __future__ import annotations
 
