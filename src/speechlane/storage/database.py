@@ -7,6 +7,8 @@ migrations.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,6 +41,10 @@ class Database:
         Raises:
             StorageFailed: ``database_failed`` when the file cannot be opened, read or written.
         """
+        try:  # plainly first: what cannot be opened is told without a thread left behind
+            await asyncio.to_thread(_prepare_file, path)
+        except sqlite3.Error as error:
+            raise _failed(path, error) from error
         engine = create_async_engine(URL.create("sqlite+aiosqlite", database=path), pool_size=4)
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
         event.listen(engine.sync_engine, "begin", _begin)
@@ -75,27 +81,42 @@ class Database:
         except IntegrityError:
             raise
         except (SQLAlchemyError, sqlite3.Error) as error:
-            reason = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-            raise StorageFailed(
-                "database_failed",
-                f"The database {self._name} failed: {reason}. Check that its folder can be written and has free space.",
-                field="data",
-            ) from error
+            raise _failed(self._name, error) from error
 
     async def aclose(self) -> None:
         """Close all connections; SQLite folds its write-ahead log into the file with the last one."""
         await self._engine.dispose()
 
 
+def _failed(name: str, error: SQLAlchemyError | sqlite3.Error) -> StorageFailed:
+    reason = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    return StorageFailed(
+        "database_failed",
+        f"The database {name} failed: {reason}. Check that its folder can be written and has free space.",
+        field="data",
+    )
+
+
+def _prepare_file(path: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")  # once: it stays with the file
+
+
+_SQLITE_SET_UP = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA recursive_triggers=ON",  # else INSERT OR REPLACE passes by the triggers on DELETE
+)
+
+
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     # The driver would begin a transaction only before the first change; reads before it would not be covered.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA recursive_triggers=ON")  # else INSERT OR REPLACE passes by the triggers on DELETE
+    for statement in _SQLITE_SET_UP:
+        cursor.execute(statement)
     cursor.close()
 
 
