@@ -45,7 +45,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class EngineIdentity:
-    """What a provenance record must say of an engine; None is what the engine does not tell."""
+    """What a provenance record says of an engine, under the record's names; None is what the engine does not tell."""
 
     engine: str
     engine_version: str
@@ -111,7 +111,7 @@ class HypothesisWord:
 
 @dataclass(frozen=True, slots=True)
 class DecodeFigures:
-    """What one decode cost: times in whole milliseconds, the batch it shared, the length the encoder saw."""
+    """What one decode cost, under a provenance record's names: times in ms, the batch it shared, the length seen."""
 
     queued_ms: int = 0
     compute_ms: int = 0

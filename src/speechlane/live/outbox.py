@@ -55,7 +55,6 @@ class Outbox:
     def record(self, ask: Decode, answer: HypothesisReceived, *, text: str, partials: int, attempt: int) -> ChunkRecord:
         """Seal the record of the chunk behind a final and wish it stored."""
         head, engine, heard = self._head, self._head.engine, answer.hypothesis
-        figures = heard.figures
         options = {**asdict(ask.options), "padded_samples": ask.padded, "language": ask.language}
         detected = heard.language_probability is not None
         record = ChunkRecord(
@@ -68,30 +67,20 @@ class Outbox:
             start_ms=position_to_ms(ask.start),
             end_ms=position_to_ms(ask.end),
             audio_sha256=answer.audio_sha256,
-            engine=engine.engine,
-            engine_version=engine.engine_version,
-            model=engine.model,
-            model_revision=engine.model_revision,
-            model_digest=engine.model_digest,
+            **asdict(engine),
+            **asdict(heard.figures),
             locale_requested=head.config.language or "auto",
             locale_detected=heard.language if detected else None,
             locale_probability=heard.language_probability,
             options=options,
             options_digest=digest_of(options),
-            padded_ms=figures.padded_ms,
             prefix_tokens_sha256=digest_of(list(ask.prefix)) if ask.prefix else None,
-            batch_size=figures.batch_size,
             partial_decodes=partials,
             preprocess_digest=head.preprocess_digest,
             postprocess_digest=self._postprocess_digest,
-            device=engine.device,
-            compute_type=engine.compute_type,
             vendor_request_id=heard.vendor_request_id,
-            region=engine.region,
             attempt=attempt,
             route_reason=head.route_reason,
-            queued_ms=figures.queued_ms,
-            compute_ms=figures.compute_ms,
             billed_ms=None,
             cost=None,
             text_sha256=text_sha256(text),
