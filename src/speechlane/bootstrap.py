@@ -20,7 +20,7 @@ from typing import Any
 
 import uvicorn
 
-from speechlane.errors import AddressInUse, ConfigurationInvalid
+from speechlane.errors import AddressInUse, ConfigurationInvalid, StorageFailed
 from speechlane.live.config import SessionLimits
 from speechlane.local.diarizer import LocalDiarizer
 from speechlane.local.dispatcher import EngineDispatcher
@@ -174,6 +174,10 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
         task = asyncio.create_task(server.serve(sockets=[listener]), name="server")
         started = asyncio.create_task(server.ready.wait())
         await asyncio.wait([started, task], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            started.cancel()
+            task.result()
+            raise StorageFailed("server_ended", "The server ended before it was ready. Its log tells why.")
         try:
             yield _Running(_url(listener), hub, server, task)
         finally:

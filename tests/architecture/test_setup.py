@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
@@ -108,9 +109,21 @@ def test_without_a_fitting_python_set_up_says_what_to_install(repository: Path, 
     assert "Next step: install one" in answer.stderr
 
 
+def outside_make() -> dict[str, str]:
+    """The environment as a person has it: a make that runs the tests hands its own flags on."""
+    return {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+
+
 def recipe(repository: Path, target: str) -> str:
     """What make would run for the target."""
-    answer = subprocess.run(["make", "-n", target], cwd=repository, capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        ["make", "--no-print-directory", "-n", target],
+        cwd=repository,
+        env=outside_make(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return answer.stdout
 
 

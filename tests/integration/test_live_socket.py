@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from speechlane.engine.scripted import ScriptedEngine
 from speechlane.engine.scripted_audio import scripted_samples
-from speechlane.errors import EngineFailed
+from speechlane.errors import EngineFailed, StorageFailed
 from speechlane.live.config import SessionLimits
 from speechlane.live.replay import replay
 
@@ -265,6 +265,48 @@ def test_an_engine_that_fails_now_and_then_loses_nothing():
     with live_server(ScriptedEngine(WORDS, failures=[None, hiccup, None, None, hiccup]), WORDS) as running:
         messages, code = converse(running.url, [START, *cut(AUDIO, 6_400), FINISH])
         assert (text(messages), code) == (TEXT, 1000)
+
+
+def test_a_final_whose_record_cannot_be_stored_is_not_shown():
+    """The registry comes first: when it fails, the session ends 1011 without the final."""
+
+    async def fails(_tenant, _record):
+        raise StorageFailed("database_failed", "The disk is full. Make room.")
+
+    with live_server(ScriptedEngine(WORDS), WORDS) as running:
+        running.registry.append = fails
+        messages, code = converse(running.url, [START, *cut(AUDIO, 64_000), FINISH])
+        assert finals(messages) == []
+        assert (messages[-1]["code"], code) == ("database_failed", 1011)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"type": "ping", "id": ' + "[" * 100_000, '{"type": "ping", "id": "\\ud800"}', '{"type": "ping", "id": NaN}'],
+    ids=["deep", "surrogate", "nan"],
+)
+def test_json_that_cannot_be_stored_is_refused_everywhere(server, text):
+    """Endless nesting, half a surrogate pair and NaN are told as bad JSON, at the start and later."""
+    messages, code = converse(server.url, [text])
+    assert (messages[0]["code"], code) == ("bad_json", 4400)
+    messages, code = converse(server.url, [START, text])
+    assert (messages[-1]["code"], code) == ("bad_json", 1008)
+
+
+def test_the_end_of_the_drain_is_told():
+    """An engine that never answers cannot keep the server: the session is told of the restart and closed 1012."""
+    forever = asyncio.Event()
+
+    async def never(_request):
+        await forever.wait()
+
+    with live_server(ScriptedEngine(WORDS, before_answer=never), WORDS) as running, connect(running.url) as client:
+        client.send(json.dumps(START))
+        client.send(AUDIO[: WORDS[3].end * 4])
+        messages = [json.loads(client.recv()) for _ in range(2)]
+        asyncio.run_coroutine_threadsafe(running.hub.stop(0.2), loop_of(running))
+        messages += read_all(client)
+        assert (messages[-1]["code"], client.close_code) == ("server_restart", 1012)
 
 
 def test_a_client_that_leaves_is_still_recorded(tmp_path):

@@ -199,6 +199,8 @@ class Simulation:
                 self.records.append(action.record)
             case Send():
                 assert self.closed is None
+                recorded = [record.as_fields() for record in self.records]
+                assert all(record in recorded for record in action.message.get("provenance", []))
                 text = encode(action.message)
                 self.log.append(message_line(text))
                 self.messages.append(action.message)

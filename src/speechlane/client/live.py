@@ -19,6 +19,7 @@ Message = dict[str, Any]
 PCM16_MONO_16K: Mapping[str, object] = {"encoding": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
 """The audio format that needs no conversion in the server."""
 
+NORMAL_CLOSURE = 1000  # RFC 6455, section 7.4.1
 MAX_MESSAGE_BYTES = 16 << 20
 """A final of a long segment with its words and records stays far below."""
 
@@ -74,7 +75,7 @@ class LiveClient:
         await self._send(json.dumps({"type": "audio.flush", "id": flush_id}))
 
     async def finish(self) -> None:
-        """No more audio; the server settles everything and the iteration ends after ``session.finished``."""
+        """No more audio; the server settles everything and the iteration ends when it has closed."""
         await self._send(json.dumps({"type": "session.finish"}))
 
     async def __aiter__(self) -> AsyncIterator[Message]:
@@ -85,10 +86,10 @@ class LiveClient:
                 if message["type"] == "error":
                     last_error = message
                 yield message
-                if message["type"] == "session.finished":
-                    return
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else None
+            if code == NORMAL_CLOSURE:
+                return
             if last_error:
                 raise refusal(last_error, status=code) from None
             raise SpeechlaneError(

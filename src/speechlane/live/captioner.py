@@ -51,7 +51,7 @@ class Captioner:
     def finish(self, segment: OpenSegment, ask: Decode, answer: HypothesisReceived, end: int) -> None:
         """Record and tell the final of a segment whose words all stand; nothing for one that was never seen.
 
-        ``end``: the sample position where the segment ends when it has no words.
+        ``end``: the sample position where the segment's sound ends.
         """
         if not segment.stable and segment.number is None:
             return
@@ -68,6 +68,8 @@ class Captioner:
         record = self._out.record(
             ask,
             answer,
+            span=(segment.start, max(end, segment.stable_end)),
+            detected=segment.detected,
             text=settled.text,
             partials=segment.partial_decodes,
             attempt=segment.attempts,

@@ -65,6 +65,10 @@ class LivePolicy:
     """Lengths that windows are padded to: the first that leaves `padding_margin`."""
     padding_margin: int = 3 * 16_000
     """Silence behind a window: less makes the decoder loop (benchmarks/reports/engine-padding.md)."""
+    context_tokens: int = 100
+    """Tokens of settled words that a window may begin with."""
+    prefix_tokens: int = 200
+    """Tokens of a forced prefix at most: what Whisper's decoder leaves room for."""
     final_attempts: int = 3
     """Tries of a final decode before the engine counts as failed."""
     no_speech_probability: float = 0.6

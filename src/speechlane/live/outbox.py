@@ -52,11 +52,30 @@ class Outbox:
         kind = message.pop("type")
         self.do(Send({"type": kind, "seq": self._seq, **message}, durable=True))
 
-    def record(self, ask: Decode, answer: HypothesisReceived, *, text: str, partials: int, attempt: int) -> ChunkRecord:
-        """Seal the record of the chunk behind a final and wish it stored."""
+    def record(
+        self,
+        ask: Decode,
+        answer: HypothesisReceived,
+        *,
+        span: tuple[int, int],
+        detected: tuple[str | None, float] | None,
+        text: str,
+        partials: int,
+        attempt: int,
+    ) -> ChunkRecord:
+        """Seal the record of the chunk behind a final and wish it stored.
+
+        ``span``: the final's stretch of samples. What the engine was handed is the decode's window, which may begin
+        earlier and end later; it stands in the record's options, and the audio's digest is of it.
+        """
         head, engine, heard = self._head, self._head.engine, answer.hypothesis
-        options = {**asdict(ask.options), "padded_samples": ask.padded, "language": ask.language}
-        detected = heard.language_probability is not None
+        options = {
+            **asdict(ask.options),
+            "padded_samples": ask.padded,
+            "language": ask.language,
+            "window_ms": [position_to_ms(ask.start), position_to_ms(ask.end)],
+        }
+        locale, probability = detected or (None, None)
         record = ChunkRecord(
             chunk_id=f"{head.session}:{self._chunks}",
             lane="live",
@@ -64,14 +83,14 @@ class Outbox:
             job=None,
             index=self._chunks,
             channel=ask.channel,
-            start_ms=position_to_ms(ask.start),
-            end_ms=position_to_ms(ask.end),
+            start_ms=position_to_ms(span[0]),
+            end_ms=position_to_ms(span[1]),
             audio_sha256=answer.audio_sha256,
             **asdict(engine),
             **asdict(heard.figures),
             locale_requested=head.config.language or "auto",
-            locale_detected=heard.language if detected else None,
-            locale_probability=heard.language_probability,
+            locale_detected=locale,
+            locale_probability=probability,
             options=options,
             options_digest=digest_of(options),
             prefix_tokens_sha256=digest_of(list(ask.prefix)) if ask.prefix else None,

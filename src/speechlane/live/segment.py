@@ -34,6 +34,8 @@ class OpenSegment:
     number: int | None = None
     revision: int = 0
     language: str | None = None
+    detected: tuple[str | None, float] | None = None
+    """The language that was detected, with its probability; later decodes are told it and detect nothing."""
     stable: list[Word] = field(default_factory=list)
     standing: list[HypothesisWord] = field(default_factory=list)
     context: tuple[HypothesisWord, ...] = ()
@@ -41,6 +43,8 @@ class OpenSegment:
     stable_end: int = 0
     decoded_to: int = 0
     partial_decodes: int = 0
+    held: bool = False
+    """The outstanding decode has the stable words as forced prefix."""
     loops: int = 0
     """Times in a row that the answer looped or ran to its bound."""
     contradicted: bool = False
@@ -83,6 +87,10 @@ class OpenSegment:
         )
         before = self.start - self.window_start
         return () if silent else tuple(word for word in heard.words if word.end > before or not before)
+
+    def later_than_stable(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...]:
+        """The words of a free decode that lie behind the stable ones in time: for an engine that cannot be held."""
+        return tuple(w for w in words if self.window_start + (w.start + w.end) // 2 >= self.stable_end)
 
     def behind_stable(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...] | None:
         """The words of a free decode behind those that stand; None when it contradicts them.

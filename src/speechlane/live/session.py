@@ -28,6 +28,15 @@ class _Ending:
     problem: SpeechlaneError | None = None
 
 
+def restarting() -> OverCapacity:
+    """What a client is told whose session the server's stop ends."""
+    return OverCapacity(
+        "server_restart",
+        "The server is restarting; what was settled stands. Open a new session for what comes.",
+        retry_after_ms=1_000,
+    )
+
+
 class Session:
     """One live session. Not safe for concurrent use: the driver feeds it one event after another."""
 
@@ -66,10 +75,9 @@ class Session:
         asked = [timeline.asked_at for timeline in self._timelines if timeline.asked_at is not None]
         if asked:
             yield min(asked) + limits.engine_timeout_ms, "engine"
-        if self.state is State.OPEN:
-            if not asked:
-                # While the engine is behind, a silent client may be held back by us.
-                yield self._last_activity + limits.idle_timeout_ms, "idle"
+        if self.state is State.OPEN and not asked:
+            # While the engine is behind, a silent client may be held back by us.
+            yield self._last_activity + limits.idle_timeout_ms, "idle"
             if any(timeline.speaking for timeline in self._timelines):
                 yield self._last_audio + limits.stall_ms, "stall"
 
@@ -103,12 +111,7 @@ class Session:
             case events.DeadlinePassed():
                 self._deadline(event.at)
             case events.ShutdownRequested():
-                problem = OverCapacity(
-                    "server_restart",
-                    "The server is restarting; what was heard has been settled. Open a new session.",
-                    retry_after_ms=1_000,
-                )
-                self._end(event.at, _Ending(1012, "server restart", problem))
+                self._end(event.at, _Ending(1012, "server restart", restarting()))
         self._report_settled()
         return self._out.take()
 
@@ -235,7 +238,7 @@ class Session:
         self._move(Turn.SETTLED)
         ending = self._ending
         self._acknowledge()
-        if ending.code != 1012:
+        if ending.problem is None:
             self._out.send_durable(
                 messages.session_finished(
                     duration_ms=position_to_ms(self._position),

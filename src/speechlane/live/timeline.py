@@ -34,7 +34,9 @@ class Timeline:
         )
         self._language = primary_subtag(head.config.language) if head.config.language else None
         # Where the language is detected, each segment finds its own: a prefix would force the last one's.
-        self._follows = self._language is not None or not head.capabilities.detects_language
+        # An engine without prefixes gets neither context nor its settled words back.
+        self._prefixes = head.capabilities.prefix
+        self._follows = self._prefixes and (self._language is not None or not head.capabilities.detects_language)
         self._settled_words: deque[HypothesisWord] = deque()
         self._captions = Captioner(head, channel, outbox)
         self._segments: deque[OpenSegment] = deque()
@@ -133,6 +135,7 @@ class Timeline:
                 self._settle_without_decode(segment)
             elif segment.last is not None and segment.last[0].end >= segment.speech_end + self._policy.shown_margin:
                 # The last partial has seen all the speech: it is the final.
+                segment.partial_decodes -= 1
                 self._settle(segment, *segment.last, segment.wavering)
             else:
                 self._ask(at, segment, Priority.FINAL)
@@ -157,6 +160,7 @@ class Timeline:
         window = end - segment.window_start
         # More silence behind the window ends most loops; the guard, which bends the text, is the last means.
         padded = self._policy.padding[-1] if segment.loops else self._policy.padded(window)
+        prefix = self._prefix(segment)
         ask = Decode(
             request=self._out.next_request(),
             channel=self._channel,
@@ -164,7 +168,7 @@ class Timeline:
             end=end,
             padded=padded,
             language=self._language or segment.language,
-            prefix=segment.prefix(forced=segment.contradicted),
+            prefix=prefix,
             options=DecodeOptions(
                 repetition_guard=segment.loops >= _GUARDED, max_tokens=self._policy.max_tokens(window)
             ),
@@ -173,11 +177,21 @@ class Timeline:
         self._asked = (ask, at)
         self._out.do(ask)
 
+    def _prefix(self, segment: OpenSegment) -> tuple[int, ...]:
+        """The forced prefix of the next decode: the context and, after a contradiction, the stable words."""
+        forced = segment.prefix(forced=True)
+        segment.held = segment.contradicted and self._prefixes and len(forced) <= self._policy.prefix_tokens
+        return forced if segment.held else segment.prefix(forced=False)
+
     def _context(self, start: int) -> list[HypothesisWord]:
         """The settled words shortly before ``start``."""
-        while self._settled_words and self._settled_words[0].start < start - self._policy.context:
-            self._settled_words.popleft()
-        return list(self._settled_words)
+        words = self._settled_words
+        while words and (
+            words[0].start < start - self._policy.context
+            or sum(len(word.tokens) for word in words) > self._policy.context_tokens
+        ):
+            words.popleft()
+        return list(words)
 
     # --- answers -----------------------------------------------------------------------------------------------
 
@@ -188,6 +202,9 @@ class Timeline:
         ask, self._asked = self._asked[0], None
         segment = self._segments[0]
         segment.decoded_to = ask.end
+        heard = event.hypothesis
+        if heard.language_probability is not None:
+            segment.detected = (heard.language, heard.language_probability)
         whole = segment.end is not None and ask.end >= segment.end
         long = ask.end - ask.start >= self._policy.hard_cut
         words = self._usable(segment, ask, event)
@@ -220,7 +237,7 @@ class Timeline:
         words = segment.heard(event)
         if segment.contradicted:
             segment.contradicted = False
-            return words
+            return words if segment.held else segment.later_than_stable(words)
         behind = segment.behind_stable(words)
         segment.contradicted = behind is None
         return behind

@@ -208,11 +208,12 @@ class EngineDispatcher:
         started = self._clock()
         try:
             hypotheses = self._decoder.decode_batch([waiting.request for waiting in batch])
+            answers = list(zip(batch, hypotheses, strict=True))
         except Exception as error:  # noqa: BLE001 - the thread must outlive any decoder's fault
             self._recover(batch, error)
             return
         compute_ms = round((self._clock() - started) * 1000)
-        for waiting, hypothesis in zip(batch, hypotheses, strict=True):
+        for waiting, hypothesis in answers:
             figures = replace(
                 hypothesis.figures,
                 queued_ms=round((started - waiting.asked_at) * 1000),

@@ -7,12 +7,11 @@ deadline. Audio reaches the core in blocks of fixed length, so that how a client
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from speechlane.audio import SAMPLE_RATE, Samples
 from speechlane.audio.buffer import SampleBuffer
@@ -24,6 +23,7 @@ from speechlane.errors import SpeechlaneError, StorageFailed
 from speechlane.live import Session, events, messages
 from speechlane.live.actions import Action, Close, Decode, RecordChunk, Release, Send, Withdraw
 from speechlane.live.config import SessionHead
+from speechlane.live.session import restarting
 from speechlane.provenance import Registry
 from speechlane.runtime.live_outgoing import Outgoing
 from speechlane.runtime.session_log import SessionLog
@@ -38,6 +38,12 @@ MAX_BACKLOG = 20 * SAMPLE_RATE
 
 MAX_WAITING_BYTES = 4 << 20
 """Client bytes that may wait unread by the loop."""
+
+ITEM_BYTES = 256
+"""What a queued message costs besides its audio."""
+
+RETRY_PAUSE_S = 0.25
+"""Pause before the core learns of a failure that may pass."""
 
 
 @dataclass(slots=True)
@@ -83,6 +89,7 @@ class LiveDriver:
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
+        self._last_at = 0
 
     # --- the client's side -------------------------------------------------------------------------------------
 
@@ -93,22 +100,18 @@ class LiveDriver:
 
     async def audio(self, data: bytes) -> None:
         """Take the client's next bytes; returns when there is room for more."""
-        await self._room.wait()
-        self._waiting_bytes += len(data)
-        if self._waiting_bytes > MAX_WAITING_BYTES:
-            self._room.clear()
-        self._input.append(data)
-        self._wake.set()
+        if data:
+            await self._admit(data, len(data))
 
-    def flush(self, flush_id: str | None) -> None:
-        self._put(events.FlushRequested(self.now, flush_id))
+    async def flush(self, flush_id: str | None) -> None:
+        await self._admit(events.FlushRequested(self.now, flush_id))
 
     def finish(self) -> None:
         """No more audio: settle and close."""
         self._put(events.FinishRequested(self.now))
 
-    def ping(self, ping_id: str | None) -> None:
-        self._put(events.PingReceived(self.now, ping_id))
+    async def ping(self, ping_id: str | None) -> None:
+        await self._admit(events.PingReceived(self.now, ping_id))
 
     def break_protocol(self, problem: SpeechlaneError) -> None:
         """The client sent something unknown: settle what was heard, tell it, close 1008."""
@@ -119,7 +122,18 @@ class LiveDriver:
         self._answers.append(events.ShutdownRequested(self.now))
         self._wake.set()
 
+    async def _admit(self, item: bytes | events.Event, size: int = 0) -> None:
+        """Queue client input once there is room for it, and for the answers that the client has not read yet."""
+        await self._room.wait()
+        await self.outgoing.room()
+        self._waiting_bytes += size + ITEM_BYTES
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            self._room.clear()
+        self._input.append(item)
+        self._wake.set()
+
     def _put(self, event: events.Event) -> None:
+        self._waiting_bytes += ITEM_BYTES
         self._input.append(event)
         self._wake.set()
 
@@ -131,6 +145,9 @@ class LiveDriver:
             await self._receive(events.SessionStarted(self.now))
             while not self._closed:
                 await self._next()
+        except asyncio.CancelledError:
+            self._abort(restarting(), 1012)
+            raise
         except SpeechlaneError as problem:
             self._abort(problem)
         except Exception:
@@ -141,9 +158,9 @@ class LiveDriver:
             self._room.set()
             for task in self._decodes.values():
                 task.cancel()
+            self.outgoing.close()
             if self._log is not None:
                 self._log.close()
-            self.outgoing.close()
 
     async def _next(self) -> None:
         self._wake.clear()
@@ -167,10 +184,10 @@ class LiveDriver:
             await self._receive(events.DeadlinePassed(max(self.now, deadline or 0)))
 
     async def _take(self, item: bytes | events.Event) -> None:
+        self._waiting_bytes -= ITEM_BYTES + (len(item) if isinstance(item, bytes) else 0)
+        if self._waiting_bytes <= MAX_WAITING_BYTES:
+            self._room.set()
         if isinstance(item, bytes):
-            self._waiting_bytes -= len(item)
-            if self._waiting_bytes <= MAX_WAITING_BYTES:
-                self._room.set()
             self._received_bytes += len(item)
             await self._hear(self._decoder.feed(item))
             return
@@ -181,6 +198,7 @@ class LiveDriver:
             await self._hear(tail.samples, all_of_it=True)
             item = events.FinishRequested(item.at, tail.dropped_bytes)
         if self._blocks:
+            self._waiting_bytes += ITEM_BYTES
             self._input.appendleft(item)  # its audio first; the decoder has nothing left, so this comes here once more
         else:
             await self._receive(item)
@@ -218,6 +236,9 @@ class LiveDriver:
     # --- events in, actions out --------------------------------------------------------------------------------
 
     async def _receive(self, event: events.Event) -> None:
+        """Give the core an event, stamped with the moment at which it takes it: its time never runs back."""
+        self._last_at = max(self._last_at, self.now, event.at if isinstance(event, events.DeadlinePassed) else 0)
+        event = replace(event, at=self._last_at)
         actions = self.session.receive(event)
         if self._log is not None:
             self._log.write(event, [action.message for action in actions if isinstance(action, Send)])
@@ -243,20 +264,22 @@ class LiveDriver:
                 self.outgoing.close(action.code, action.reason)
 
     async def _decode(self, ask: Decode) -> None:
-        samples = self._buffers[ask.channel].slice(ask.start, ask.end)
-        request = DecodeRequest(
-            samples=samples,
-            padded_samples=ask.padded,
-            language=ask.language,
-            prefix=ask.prefix,
-            options=ask.options,
-            priority=ask.priority,
-        )
         answer: events.Event
         try:
+            samples = self._buffers[ask.channel].slice(ask.start, ask.end)
+            request = DecodeRequest(
+                samples=samples,
+                padded_samples=ask.padded,
+                language=ask.language,
+                prefix=ask.prefix,
+                options=ask.options,
+                priority=ask.priority,
+            )
             hypothesis = await self._engine.decode(request)
             answer = events.HypothesisReceived(self.now, ask.request, hypothesis, samples_sha256(samples))
         except SpeechlaneError as problem:
+            if problem.retryable:
+                await asyncio.sleep(RETRY_PAUSE_S)  # the core asks again at once; a full queue needs a moment
             answer = events.DecodeFailed(self.now, ask.request, problem.code, problem.message, problem.retryable)
         except Exception as error:
             _LOGGER.exception("session %s: the engine raised", self._head.session)
@@ -266,8 +289,7 @@ class LiveDriver:
         self._answers.append(answer)
         self._wake.set()
 
-    def _abort(self, problem: SpeechlaneError) -> None:
+    def _abort(self, problem: SpeechlaneError, code: int = 1011) -> None:
         """What the core cannot know of, a full disk say, ends the session: told, never silent."""
-        with contextlib.suppress(OSError):
-            self.outgoing.put(messages.error(problem), durable=False)
-        self.outgoing.close(1011, problem.code)
+        self.outgoing.put(messages.error(problem), durable=False)
+        self.outgoing.close(code, problem.code)

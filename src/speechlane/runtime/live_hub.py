@@ -51,6 +51,8 @@ class LiveHub:
     ) -> None:
         self._engine, self._gate, self._registry, self._logs = engine, gate, registry, logs
         self._limits, self._max_sessions, self._policy, self._now = limits, max_sessions, policy or LivePolicy(), now
+        self._software = f"speechlane {version('speechlane')}, python {platform.python_version()}"
+        self._resampler = f"soxr {version('soxr')}"
         self._running: dict[asyncio.Task[None], LiveDriver] = {}
         self._stopping = False
 
@@ -92,7 +94,7 @@ class LiveHub:
             session=f"ses_{secrets.token_hex(12)}",
             tenant=tenant,
             started_at=self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            software=f"speechlane {version('speechlane')}, python {platform.python_version()}",
+            software=self._software,
             config=start.config,
             policy=self._policy,
             limits=self._limits,
@@ -124,6 +126,7 @@ class LiveHub:
             _, late = await asyncio.wait(self._running, timeout=drain_s)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _preprocess_digest(self, start: StartRequest) -> str:
         """Digest of all that is done to the sound before an engine hears it."""
@@ -132,7 +135,7 @@ class LiveHub:
             {
                 "decoder": asdict(start.audio),
                 "mix": start.config.timelines == 1,
-                "resampler": f"soxr {version('soxr')}",
+                "resampler": self._resampler,
                 "gate": asdict(gate),
                 "gate_model": self._gate.version,
             }

@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 
 from speechlane.live.messages import Message, encode
 
+MAX_WAITING = 1_000
+"""Messages waiting for a slow reader over which none of its own input is taken in."""
+
 _COALESCED = {"caption.partial", "audio.ack"}
 
 
@@ -17,6 +20,8 @@ class Outgoing:
     def __init__(self) -> None:
         self._queue: deque[Message] = deque()
         self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
         self._closed = False
         self.close_code: int | None = None
         """The code to close the connection with, once the queue is empty; None: the connection is gone already."""
@@ -33,19 +38,29 @@ class Outgoing:
                 waiting for waiting in self._queue if waiting["type"] != kind or waiting.get("channel") != channel
             )
         self._queue.append(message)
+        if len(self._queue) >= MAX_WAITING:
+            self._room.clear()
         self._changed.set()
+
+    async def room(self) -> None:
+        """Return once the client has read enough of what waits for it."""
+        await self._room.wait()
 
     def close(self, code: int | None = None, reason: str = "") -> None:
         """Nothing follows; the first caller's code holds."""
         if not self._closed:
             self._closed, self.close_code, self.close_reason = True, code, reason
+            self._room.set()
         self._changed.set()
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """The messages as they are sent, until closed and empty."""
         while True:
             while self._queue:
-                yield encode(self._queue.popleft())
+                message = self._queue.popleft()
+                if len(self._queue) < MAX_WAITING:
+                    self._room.set()
+                yield encode(message)
             if self._closed:
                 return
             self._changed.clear()

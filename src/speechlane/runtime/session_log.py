@@ -6,6 +6,7 @@ synced to the disk, so the last moments before a power cut may be missing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -52,4 +53,6 @@ class SessionLog:
         )
 
     def close(self) -> None:
-        self._file.close()
+        """Let go of the file; what was written is with the operating system already."""
+        with contextlib.suppress(OSError):
+            self._file.close()

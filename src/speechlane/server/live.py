@@ -57,6 +57,10 @@ class LiveDoor:
             await _refuse(socket, late, 4408)
         except SpeechlaneError as problem:
             await _refuse(socket, problem, _close_code(problem))
+        except Exception:
+            _LOGGER.exception("a session could not be opened")
+            fault = SpeechlaneError("server_fault", "The server failed to open the session. Try again.", retryable=True)
+            await _refuse(socket, fault, 1011)
         else:
             await self._serve(socket, driver)
 
@@ -93,11 +97,12 @@ async def _read(socket: WebSocket, driver: LiveDriver) -> None:
             return
         match control:
             case Flush():
-                driver.flush(control.id)
+                await driver.flush(control.id)
             case Ping():
-                driver.ping(control.id)
+                await driver.ping(control.id)
             case Finish():
                 driver.finish()
+                return
 
 
 async def _refuse(socket: WebSocket, problem: SpeechlaneError, code: int) -> None:

@@ -12,6 +12,7 @@ from speechlane.errors import InvalidInput, NotFound
 from speechlane.live.config import SessionConfig
 from speechlane.router import RouteRequest
 from speechlane.runtime.live_hub import StartRequest
+from speechlane.server.strict_json import read_json
 from speechlane.transcript import normalize_language
 
 MAX_METADATA_BYTES = 16_384
@@ -170,9 +171,9 @@ def read_control(text: str) -> Control:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InvalidInput("bad_json", f"The text frame is not JSON ({error}). Send one JSON object.") from error
+        value = read_json(text.encode("utf-8", errors="surrogatepass"), "The text frame")
+    except InvalidInput as problem:
+        raise InvalidInput("bad_json", problem.message) from problem
     if not isinstance(value, dict):
         raise InvalidInput(
             "bad_json", f"The text frame is a JSON {type(value).__name__}; send an object with a type.", field="type"

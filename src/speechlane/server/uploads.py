@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from speechlane.errors import InvalidInput, TooLarge
 from speechlane.runtime.jobs import JobService
 from speechlane.runtime.jobs_audio import Spool, check_upload_size
+from speechlane.server.strict_json import read_json
 
 MAX_OPTIONS_BYTES = 65_536
 FIELDS = ("file", "options")
@@ -178,24 +178,3 @@ class _Form:
             " Content-Type names.",
             field="body",
         )
-
-
-def read_json(text: bytes, field: str) -> Any:
-    """JSON as RFC 8259 has it: UTF-8, no NaN, no unpaired surrogates, nesting within reason.
-
-    Raises:
-        InvalidInput: ``invalid_json``.
-    """
-    try:
-        value = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidInput(
-            "invalid_json", f"{field} is not JSON: {reason}. Send one JSON object.", field=field
-        ) from error
-    return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
