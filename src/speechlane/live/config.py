@@ -67,8 +67,6 @@ class LivePolicy:
     """Silence behind a window: less makes the decoder loop (benchmarks/reports/engine-padding.md)."""
     context_tokens: int = 100
     """Tokens of settled words that a window may begin with."""
-    prefix_tokens: int = 200
-    """Tokens of a forced prefix at most: what Whisper's decoder leaves room for."""
     final_attempts: int = 3
     """Tries of a final decode before the engine counts as failed."""
     no_speech_probability: float = 0.6

@@ -43,12 +43,8 @@ class OpenSegment:
     stable_end: int = 0
     decoded_to: int = 0
     partial_decodes: int = 0
-    held: bool = False
-    """The outstanding decode has the stable words as forced prefix."""
     loops: int = 0
     """Times in a row that the answer looped or ran to its bound."""
-    contradicted: bool = False
-    """The last free decode read the stable words otherwise: the next one is held to them."""
     failures: int = 0
     attempts: int = 1
     """Tries, with this one, of the decode that the engine failed or that had to be made otherwise."""
@@ -66,10 +62,10 @@ class OpenSegment:
         """Begin here, before anything was decoded: the segment before reached further than the gate said."""
         self.start = self.stable_end = self.decoded_to = self.window_start = start
 
-    def prefix(self, *, forced: bool) -> tuple[int, ...]:
-        """The next decode's forced prefix: the context's tokens and, when ``forced``, those of the stable words."""
-        words = (*self.context, *self.standing) if forced else self.context
-        return tuple(token for word in words for token in word.tokens)
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """Tokens of the context, each decode's forced prefix."""
+        return tuple(token for word in self.context for token in word.tokens)
 
     def follow(self, words: Sequence[HypothesisWord]) -> None:
         """Let the window begin with these settled words, given in order at their places in the session."""
@@ -88,21 +84,24 @@ class OpenSegment:
         before = self.start - self.window_start
         return () if silent else tuple(word for word in heard.words if word.end > before or not before)
 
-    def later_than_stable(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...]:
-        """The words of a free decode that lie behind the stable ones in time: for an engine that cannot be held."""
-        return tuple(w for w in words if self.window_start + (w.start + w.end) // 2 >= self.stable_end)
+    def behind_stable(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...]:
+        """The words of a decode behind those that stand, which are shown as they are, however it reads them now.
 
-    def behind_stable(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...] | None:
-        """The words of a free decode behind those that stand; None when it contradicts them.
-
-        Case, punctuation and the parting into words may differ: the words that stand are shown as they are.
+        Where it reads them alike (case, punctuation and the parting into words apart), by the text; else by time.
         """
         stands, read = folded(text_of(self.stable)), ""
         for count, word in enumerate(words):
             if read == stands and folded(word.text):
                 return tuple(words[count:])
             read += folded(word.text)
-        return () if read == stands else None
+        if read == stands:
+            return ()
+        behind = [w for w in words if self.window_start + (w.start + w.end) // 2 >= self.stable_end]
+        if behind and folded(behind[0].text) == folded(self.stable[-1].text):
+            # Times waver by some hundredths of a second: this is the last word that stands, heard a little later.
+            near = self.window_start + behind[0].start < self.stable_end
+            behind = behind[1:] if near else behind
+        return tuple(behind)
 
     def settle(self, words: Sequence[HypothesisWord]) -> None:
         """These words stand from now on."""

@@ -34,9 +34,8 @@ class Timeline:
         )
         self._language = primary_subtag(head.config.language) if head.config.language else None
         # Where the language is detected, each segment finds its own: a prefix would force the last one's.
-        # An engine without prefixes gets neither context nor its settled words back.
-        self._prefixes = head.capabilities.prefix
-        self._follows = self._prefixes and (self._language is not None or not head.capabilities.detects_language)
+        known = self._language is not None or not head.capabilities.detects_language
+        self._follows = known and head.capabilities.prefix
         self._settled_words: deque[HypothesisWord] = deque()
         self._captions = Captioner(head, channel, outbox)
         self._segments: deque[OpenSegment] = deque()
@@ -160,7 +159,6 @@ class Timeline:
         window = end - segment.window_start
         # More silence behind the window ends most loops; the guard, which bends the text, is the last means.
         padded = self._policy.padding[-1] if segment.loops else self._policy.padded(window)
-        prefix = self._prefix(segment)
         ask = Decode(
             request=self._out.next_request(),
             channel=self._channel,
@@ -168,7 +166,7 @@ class Timeline:
             end=end,
             padded=padded,
             language=self._language or segment.language,
-            prefix=prefix,
+            prefix=segment.prefix,
             options=DecodeOptions(
                 repetition_guard=segment.loops >= _GUARDED, max_tokens=self._policy.max_tokens(window)
             ),
@@ -176,12 +174,6 @@ class Timeline:
         )
         self._asked = (ask, at)
         self._out.do(ask)
-
-    def _prefix(self, segment: OpenSegment) -> tuple[int, ...]:
-        """The forced prefix of the next decode: the context and, after a contradiction, the stable words."""
-        forced = segment.prefix(forced=True)
-        segment.held = segment.contradicted and self._prefixes and len(forced) <= self._policy.prefix_tokens
-        return forced if segment.held else segment.prefix(forced=False)
 
     def _context(self, start: int) -> list[HypothesisWord]:
         """The settled words shortly before ``start``."""
@@ -225,22 +217,15 @@ class Timeline:
     def _usable(
         self, segment: OpenSegment, ask: Decode, event: HypothesisReceived
     ) -> tuple[HypothesisWord, ...] | None:
-        """The words that an answer holds behind the stable ones; None when the window must be decoded otherwise.
+        """The words that an answer holds behind the stable ones; None for a loop, to be decoded otherwise.
 
-        A loop is neither shown nor settled nor fed back. A free decode reads better than one that is held to the
-        stable words, but it may not take them back: one that does is followed by one that is held to them.
+        A loop is neither shown nor settled nor fed back.
         """
         if (event.hypothesis.repetitive or event.hypothesis.truncated) and not ask.options.repetition_guard:
             segment.loops += 1
             return None
         segment.loops = 0
-        words = segment.heard(event)
-        if segment.contradicted:
-            segment.contradicted = False
-            return words if segment.held else segment.later_than_stable(words)
-        behind = segment.behind_stable(words)
-        segment.contradicted = behind is None
-        return behind
+        return segment.behind_stable(segment.heard(event))
 
     def failed(self, event: DecodeFailed) -> bool | None:
         """Take a failure; None when it is not the one waited for, True when it can be lived with."""
