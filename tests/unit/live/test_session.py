@@ -83,7 +83,7 @@ def test_the_detected_language_is_recorded_although_later_decodes_are_told_it():
 
 
 def test_an_engine_without_prefixes_is_never_given_one():
-    """Where settled words cannot be forced, a contradicting answer gives only what lies behind them."""
+    """No context for it; and an answer that contradicts settled words gives just what lies behind them, all of it."""
     contrary = iter(range(10**6))
 
     def wavers(ask, script):
@@ -99,6 +99,7 @@ def test_an_engine_without_prefixes_is_never_given_one():
     assert run.closed == 1000
     spoken = [word for word in run.text.split() if not word.startswith("x")]
     assert len(spoken) == len(set(spoken))
+    assert spoken[-20:] == [f"w{number}" for number in range(10, 30)]
 
 
 def test_a_record_covers_its_final_and_names_the_window():
