@@ -154,7 +154,8 @@ def _read(log: Path) -> str:
 def _sizes(work: Path) -> tuple[int, int]:
     """Bytes of pip's log, and of the largest wheel that lies or grows anywhere below."""
     log = wheel = 0
-    for path in work.rglob("*"):
+    # pip removes its folders meanwhile: os.walk passes over those that are gone, Path.rglob raises.
+    for path in (Path(folder, name) for folder, _, names in os.walk(work) for name in names):
         try:
             size = path.stat().st_size
         except FileNotFoundError:
