@@ -19,7 +19,7 @@ def replay(log: Path) -> None:
     """
     from speechlane.live.replay import replay as run_again
 
-    with log.open(encoding="utf-8") as lines:
+    with log.open(encoding="utf-8", errors="replace") as lines:  # a file that is no text is no log
         report = run_again(lines)
     difference = report.difference
     if difference is None:

@@ -10,6 +10,10 @@ SAMPLES_PER_MS = 16
 """Turns count samples at 16 kHz, words whole milliseconds."""
 
 
+MAX_SPEAKERS = 1_000
+"""More voices than any recording that is taken can hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One stretch of one speaker's speech: samples ``start`` (inclusive) to ``end`` (exclusive)."""
@@ -33,12 +37,12 @@ class SpeakerBounds:
 
     def __post_init__(self) -> None:
         for name, value in (("speakers", self.speakers), ("min", self.minimum), ("max", self.maximum)):
-            if value is not None and value < 1:
+            if value is not None and not 1 <= value <= MAX_SPEAKERS:
                 raise InvalidInput(
                     "invalid_speakers",
-                    f"diarize.{name} is {value}; it must be at least 1, or left out when unknown.",
+                    f"diarize.{name} is {value}; it must be 1 to {MAX_SPEAKERS}, or left out when unknown.",
                     field=f"diarize.{name}",
-                    limit=1,
+                    limit=1 if value < 1 else MAX_SPEAKERS,
                 )
         low, high = self.minimum, self.maximum
         if (low is not None and high is not None and low > high) or (
