@@ -32,7 +32,14 @@ class SessionLog:
             self._file: TextIO = self.path.open("x", encoding="utf-8", newline="\n")
         except OSError as error:
             raise self._failed(error) from error
-        self._write([head_line(head)])
+        try:
+            self._write([head_line(head)])
+        except StorageFailed:
+            # The session is refused: nothing of it stays.
+            self.close()
+            self.path.unlink(missing_ok=True)
+            self.path.parent.rmdir()
+            raise
 
     def write(self, event: Event, messages: Sequence[Message]) -> None:
         """Append an event and the messages that it caused."""
