@@ -29,6 +29,7 @@ from speechlane.local.silero import SileroGate
 from speechlane.local.weights import open_model
 from speechlane.local.whisper import WhisperDecoder
 from speechlane.media.decode import read_pcm16
+from speechlane.router import Route
 from speechlane.settings import load_settings
 
 BLOCK = 1024
@@ -70,10 +71,8 @@ class Lane:
             config=config,
             policy=policy,
             limits=SessionLimits(),
-            engine=decoder.identity,
-            capabilities=decoder.capabilities,
+            routes=(Route(decoder.identity, decoder.capabilities, "bench"),),
             frame_samples=gate.frame_samples,
-            route_reason="bench",
             preprocess_digest="",
         )
         self.session = Session(head)

@@ -18,6 +18,7 @@ from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, Sessi
 from speechlane.live.log import event_line, head_line, message_line
 from speechlane.live.messages import encode
 from speechlane.provenance import ChunkRecord
+from speechlane.router import Route
 
 FRAME = 512
 BLOCK = 1024
@@ -55,10 +56,14 @@ def head(**config: object) -> SessionHead:
         config=SessionConfig(**fields),
         policy=LivePolicy(),
         limits=SessionLimits(),
-        engine=EngineIdentity("scripted", "1", "script", "0" * 40, "f" * 64, "cpu", "none"),
-        capabilities=Capabilities(frozenset({"en"}), False, True, True, True, False, 480_000),
+        routes=(
+            Route(
+                EngineIdentity("scripted", "1", "script", "0" * 40, "f" * 64, "cpu", "none"),
+                Capabilities(frozenset({"en"}), False, True, True, True, False, 480_000),
+                "only route",
+            ),
+        ),
         frame_samples=FRAME,
-        route_reason="only route",
         preprocess_digest="0" * 64,
     )
 

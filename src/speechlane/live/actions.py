@@ -14,6 +14,8 @@ class Decode:
     """Decode the samples [start, end) of a timeline and return a `HypothesisReceived` with this ``request``."""
 
     request: int
+    route: int
+    """Which of the session's routes decodes it."""
     channel: int
     start: int
     end: int

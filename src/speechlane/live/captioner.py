@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from speechlane.audio import position_to_ms
 from speechlane.engine import HypothesisWord
 from speechlane.live import messages
-from speechlane.live.actions import Decode
 from speechlane.live.config import SessionHead
-from speechlane.live.events import HypothesisReceived
-from speechlane.live.outbox import Outbox
+from speechlane.live.outbox import Outbox, Source
 from speechlane.live.segment import OpenSegment
 from speechlane.transcript import Segment, text_of
 
@@ -48,10 +46,11 @@ class Captioner:
             )
         )
 
-    def finish(self, segment: OpenSegment, ask: Decode, answer: HypothesisReceived, end: int) -> None:
+    def finish(self, segment: OpenSegment, source: Source, language: str | None, end: int) -> None:
         """Record and tell the final of a segment whose words all stand; nothing for one that was never seen.
 
-        ``end``: the sample position where the segment's sound ends.
+        ``source``: what gave its last words; ``language``: what they were heard in; ``end``: the sample position
+        where the segment's sound ends.
         """
         if not segment.stable and segment.number is None:
             return
@@ -63,11 +62,10 @@ class Captioner:
             start_ms=words[0].start_ms if words else position_to_ms(segment.start),
             end_ms=words[-1].end_ms if words else position_to_ms(end),
             words=words,
-            language=self._config.language or segment.language or answer.hypothesis.language,
+            language=self._config.language or segment.language or language,
         )
         record = self._out.record(
-            ask,
-            answer,
+            source,
             span=(segment.start, max(end, segment.stable_end)),
             detected=segment.detected,
             text=settled.text,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from speechlane.engine import Capabilities, EngineIdentity
+from speechlane.router import Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +113,10 @@ class SessionHead:
     config: SessionConfig
     policy: LivePolicy
     limits: SessionLimits
-    engine: EngineIdentity
-    capabilities: Capabilities
+    routes: tuple[Route, ...]
+    """In order of preference, at least one: the next takes over when one fails."""
     frame_samples: int
     """Samples that one speech score covers."""
-    route_reason: str
     preprocess_digest: str
+    fallback: Literal["never", "before_text", "anytime"] = "anytime"
+    """When the next route may take over: never, until the first text was settled, or anytime."""

@@ -28,9 +28,10 @@ def _reader(kind: type) -> TypeAdapter[Any]:
 
 
 def head_line(head: SessionHead) -> str:
-    """The log's first line. The set of languages is sorted, so that equal heads are equal text."""
+    """The log's first line. Sets of languages are sorted, so that equal heads are equal text."""
     fields = asdict(head)
-    fields["capabilities"]["languages"] = sorted(head.capabilities.languages)
+    for route in fields["routes"]:
+        route["capabilities"]["languages"] = sorted(route["capabilities"]["languages"])
     return _line({"log": FORMAT, "head": fields})
 
 

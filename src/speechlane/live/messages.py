@@ -10,6 +10,7 @@ from typing import Any
 from speechlane.errors import SpeechlaneError
 from speechlane.live.config import SessionHead
 from speechlane.provenance import ChunkRecord
+from speechlane.router import Route
 from speechlane.transcript import Segment, Word, text_of
 
 Message = dict[str, Any]
@@ -27,14 +28,24 @@ def session_started(head: SessionHead) -> Message:
         "session": head.session,
         "resume_token": None,
         "resume_window_s": 0,
-        "route": {
-            "engine": head.engine.engine,
-            "model": head.engine.model,
-            "revision": head.engine.model_revision,
-            "locale": head.config.language,
-        },
+        "route": _route(head.routes[0], head.config.language),
         "limits": limits,
     }
+
+
+def route_changed(before: Route, after: Route, at_ms: int, reason: str, locale: str | None) -> Message:
+    return {
+        "type": "route.changed",
+        "from": _route(before, locale),
+        "to": _route(after, locale),
+        "at_ms": at_ms,
+        "reason": reason,
+    }
+
+
+def _route(route: Route, locale: str | None) -> Message:
+    engine = route.identity
+    return {"engine": engine.engine, "model": engine.model, "revision": engine.model_revision, "locale": locale}
 
 
 def speech_started(at_ms: int, channel: int) -> Message:

@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from speechlane.audio import position_to_ms
-from speechlane.engine import EngineIdentity
+from speechlane.engine import DecodeFigures, EngineIdentity
 from speechlane.live.actions import Action, Decode, RecordChunk, Send
 from speechlane.live.config import SessionHead
 from speechlane.live.events import HypothesisReceived
 from speechlane.live.messages import Message
 from speechlane.provenance import GENESIS, ChunkRecord, digest_of
 from speechlane.provenance.digest import text_sha256
+from speechlane.router import Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What made a chunk's text, in whichever way its engine was asked: the part of its record that a route tells.
+
+    ``at``: when the answer came, ms since the session began.
+    """
+
+    route: Route
+    channel: int
+    options: dict[str, Any]
+    audio_sha256: str
+    at: int
+    prefix: tuple[int, ...] = ()
+    figures: DecodeFigures = field(default_factory=DecodeFigures)
+    vendor_request_id: str | None = None
+
+
+def decoded(route: Route, ask: Decode, answer: HypothesisReceived) -> Source:
+    """The source of a text that one decode gave.
+
+    What the engine was handed is the decode's window, which may begin earlier and end later than the final: it stands
+    in the record's options, and the audio's digest is of it.
+    """
+    return Source(
+        route=route,
+        channel=ask.channel,
+        options={
+            **asdict(ask.options),
+            "padded_samples": ask.padded,
+            "language": ask.language,
+            "window_ms": [position_to_ms(ask.start), position_to_ms(ask.end)],
+        },
+        audio_sha256=answer.audio_sha256,
+        at=answer.at,
+        prefix=ask.prefix,
+        figures=answer.hypothesis.figures,
+        vendor_request_id=answer.hypothesis.vendor_request_id,
+    )
 
 
 class Outbox:
@@ -54,8 +96,7 @@ class Outbox:
 
     def record(
         self,
-        ask: Decode,
-        answer: HypothesisReceived,
+        source: Source,
         *,
         span: tuple[int, int],
         detected: tuple[str | None, float] | None,
@@ -65,16 +106,9 @@ class Outbox:
     ) -> ChunkRecord:
         """Seal the record of the chunk behind a final and wish it stored.
 
-        ``span``: the final's stretch of samples. What the engine was handed is the decode's window, which may begin
-        earlier and end later; it stands in the record's options, and the audio's digest is of it.
+        ``span``: the final's stretch of samples.
         """
-        head, engine, heard = self._head, self._head.engine, answer.hypothesis
-        options = {
-            **asdict(ask.options),
-            "padded_samples": ask.padded,
-            "language": ask.language,
-            "window_ms": [position_to_ms(ask.start), position_to_ms(ask.end)],
-        }
+        head, engine = self._head, source.route.identity
         locale, probability = detected or (None, None)
         record = ChunkRecord(
             chunk_id=f"{head.session}:{self._chunks}",
@@ -82,28 +116,28 @@ class Outbox:
             session=head.session,
             job=None,
             index=self._chunks,
-            channel=ask.channel,
+            channel=source.channel,
             start_ms=position_to_ms(span[0]),
             end_ms=position_to_ms(span[1]),
-            audio_sha256=answer.audio_sha256,
+            audio_sha256=source.audio_sha256,
             **asdict(engine),
-            **asdict(heard.figures),
+            **asdict(source.figures),
             locale_requested=head.config.language or "auto",
             locale_detected=locale,
             locale_probability=probability,
-            options=options,
-            options_digest=digest_of(options),
-            prefix_tokens_sha256=digest_of(list(ask.prefix)) if ask.prefix else None,
+            options=source.options,
+            options_digest=digest_of(source.options),
+            prefix_tokens_sha256=digest_of(list(source.prefix)) if source.prefix else None,
             partial_decodes=partials,
             preprocess_digest=head.preprocess_digest,
             postprocess_digest=self._postprocess_digest,
-            vendor_request_id=heard.vendor_request_id,
+            vendor_request_id=source.vendor_request_id,
             attempt=attempt,
-            route_reason=head.route_reason,
+            route_reason=source.route.reason,
             billed_ms=None,
             cost=None,
             text_sha256=text_sha256(text),
-            at=_utc(head.started_at, answer.at),
+            at=_utc(head.started_at, source.at),
         ).sealed(self._previous)
         self._chunks += 1
         self._previous = record.hash

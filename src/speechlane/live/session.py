@@ -15,6 +15,7 @@ from speechlane.live import events, messages
 from speechlane.live.actions import Action, Close
 from speechlane.live.config import SessionHead
 from speechlane.live.outbox import Outbox
+from speechlane.live.routes import Routes
 from speechlane.live.states import TRANSITIONS, State, Turn
 from speechlane.live.timeline import Timeline
 
@@ -44,7 +45,8 @@ class Session:
         self.head = head
         self.state = State.OPEN
         self._out = Outbox(head)
-        self._timelines = [Timeline(head, channel, self._out) for channel in range(head.config.timelines)]
+        self._routes = Routes(head.routes)
+        self._timelines = [Timeline(head, channel, self._routes, self._out) for channel in range(head.config.timelines)]
         self._received_bytes = 0
         self._position = 0
         self._acked_position = 0
@@ -80,6 +82,10 @@ class Session:
             yield self._last_activity + limits.idle_timeout_ms, "idle"
             if any(timeline.speaking for timeline in self._timelines):
                 yield self._last_audio + limits.stall_ms, "stall"
+
+    @property
+    def _pin(self) -> str:
+        return self._routes.current.identity.pin
 
     # --- the one way in ----------------------------------------------------------------------------------------
 
@@ -118,12 +124,12 @@ class Session:
     def _start(self, at: int) -> None:
         self._last_activity = self._last_audio = at
         self._out.send_durable(messages.session_started(self.head))
-        if self.head.config.keyterms and not self.head.capabilities.keyterms:
+        if self.head.config.keyterms and not self._routes.current.capabilities.keyterms:
             self._out.send(
                 messages.warning(
                     InvalidInput(
                         "keyterms_unsupported",
-                        f"{self.head.engine.pin} takes no keyterms; the session goes on without them.",
+                        f"{self._pin} takes no keyterms; the session goes on without them.",
                         field="keyterms",
                         limit=0,
                     )
@@ -184,7 +190,7 @@ class Session:
     def _engine_failed(self, event: events.DecodeFailed) -> None:
         for timeline in self._timelines:
             if timeline.failed(event) is False:
-                self._break(EngineFailed("engine_failed", f"{self.head.engine.pin}: {event.message}"))
+                self._break(EngineFailed("engine_failed", f"{self._pin}: {event.message}"))
 
     def _deadline(self, at: int) -> None:
         due = {name for moment, name in self._deadlines() if moment <= at}
@@ -193,7 +199,7 @@ class Session:
             self._break(
                 EngineFailed(
                     "engine_stalled",
-                    f"{self.head.engine.pin} has not answered for {limits.engine_timeout_ms} ms. Try again later.",
+                    f"{self._pin} has not answered for {limits.engine_timeout_ms} ms. Try again later.",
                     limit=limits.engine_timeout_ms,
                 )
             )

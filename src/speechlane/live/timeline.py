@@ -16,7 +16,8 @@ from speechlane.live.actions import Decode, Release, Withdraw
 from speechlane.live.captioner import Captioner
 from speechlane.live.config import SessionHead
 from speechlane.live.events import DecodeFailed, HypothesisReceived
-from speechlane.live.outbox import Outbox
+from speechlane.live.outbox import Outbox, decoded
+from speechlane.live.routes import Routes
 from speechlane.live.segment import SENTENCE_ENDS, OpenSegment, cut_boundary
 from speechlane.transcript.language import primary_subtag
 
@@ -27,15 +28,14 @@ _SHORTEST = 1_600  # samples (0.1 s): the least that is worth a decode
 class Timeline:
     """The segmenting and settling of one channel; speaks only through the outbox."""
 
-    def __init__(self, head: SessionHead, channel: int, outbox: Outbox) -> None:
-        self._config, self._policy, self._channel, self._out = head.config, head.policy, channel, outbox
+    def __init__(self, head: SessionHead, channel: int, routes: Routes, outbox: Outbox) -> None:
+        self._routes = routes
+        self._head, self._config, self._policy, self._channel = head, head.config, head.policy, channel
+        self._out = outbox
         self._gate = SpeechGate(
             GateSettings(endpointing_ms=head.config.endpointing_ms, frame_samples=head.frame_samples)
         )
         self._language = primary_subtag(head.config.language) if head.config.language else None
-        # Where the language is detected, each segment finds its own: a prefix would force the last one's.
-        known = self._language is not None or not head.capabilities.detects_language
-        self._follows = known and head.capabilities.prefix
         self._settled_words: deque[HypothesisWord] = deque()
         self._captions = Captioner(head, channel, outbox)
         self._segments: deque[OpenSegment] = deque()
@@ -78,6 +78,12 @@ class Timeline:
     def asked_at(self) -> int | None:
         """When the outstanding decode was asked for, or None."""
         return self._asked[1] if self._asked else None
+
+    @property
+    def _follows(self) -> bool:
+        """Whether windows begin with the words before: an engine that detects would take over their language."""
+        engine = self._routes.current.capabilities
+        return engine.prefix and (self._language is not None or not engine.detects_language)
 
     # --- audio -------------------------------------------------------------------------------------------------
 
@@ -161,6 +167,7 @@ class Timeline:
         padded = self._policy.padding[-1] if segment.loops else self._policy.padded(window)
         ask = Decode(
             request=self._out.next_request(),
+            route=self._routes.index,
             channel=self._channel,
             start=segment.window_start,
             end=end,
@@ -303,7 +310,8 @@ class Timeline:
         """Make a segment final; with ``behind`` its rest from there on becomes the next segment."""
         segment.settle(words)
         end = min(at for at in (ask.end, behind, segment.end) if at is not None)
-        self._captions.finish(segment, ask, event, end)
+        source = decoded(self._head.routes[ask.route], ask, event)
+        self._captions.finish(segment, source, event.hypothesis.language, end)
         self._segments.popleft()
         if self._follows:
             self._settled_words.extend(segment.standing)

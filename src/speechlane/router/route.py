@@ -1,4 +1,4 @@
-"""A route request against the engines at hand: the first that meets every wish, or a refusal that says what is missing.
+"""A route request against the engines at hand: those that meet every wish, in order, or a refusal by name.
 
 A wish that no engine here can meet is refused, never dropped: who asks for ``pinned`` must not get another model.
 """
@@ -6,7 +6,8 @@ A wish that no engine here can meet is refused, never dropped: who asks for ``pi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from speechlane.engine import Capabilities, EngineIdentity
 from speechlane.errors import InvalidInput
@@ -26,7 +27,7 @@ class RouteRequest:
     reproducibility: str | None = None
     privacy: str | None = None
     max_cost_per_hour: float | None = None
-    fallback: str | None = None
+    fallback: Literal["never", "before_text", "anytime"] | None = None
     draft: str | None = None
 
 
@@ -39,10 +40,13 @@ class Route:
     reason: str
 
 
-def choose_route(
+def ordered_routes(
     request: RouteRequest, language: str | None, engines: Sequence[tuple[EngineIdentity, Capabilities]]
-) -> Route:
-    """The first engine that takes the request's engine, model and privacy, and the language (a tag, None to detect).
+) -> tuple[Route, ...]:
+    """The engines that take the request's engine, model and privacy, and the language (a tag, None to detect).
+
+    The first serves; the others may take over when it fails, in order: none of them when the request is ``pinned`` or
+    its fallback is ``never``.
 
     Raises:
         InvalidInput: ``unknown_engine``, ``unknown_model``, ``unmet_privacy``, ``draft_unsupported`` or
@@ -82,10 +86,30 @@ def choose_route(
                 field="language",
                 limit=spoken,
             )
-    identity, capabilities = left[0]
     asked = [name for name in ("engine", "model", "privacy") if getattr(request, name) is not None]
     reason = f"asked for by {', '.join(asked)}" if asked else "deployment default"
-    return Route(identity, capabilities, reason)
+    first, *others = (Route(identity, capabilities, reason) for identity, capabilities in left)
+    if request.reproducibility == "pinned" or request.fallback == "never":
+        return (first,)
+    pin = first.identity.pin
+    return (first, *(replace(other, reason=f"fallback from {pin}") for other in others if _can_replace(other, first)))
+
+
+def choose_route(
+    request: RouteRequest, language: str | None, engines: Sequence[tuple[EngineIdentity, Capabilities]]
+) -> Route:
+    """The first of `ordered_routes`, which tells the errors."""
+    return ordered_routes(request, language, engines)[0]
+
+
+def _can_replace(other: Route, first: Route) -> bool:
+    """Whether a session may go on with the other: whatever the first offers in words and languages, it must offer."""
+    ours, theirs = first.capabilities, other.capabilities
+    return (
+        theirs.word_times >= ours.word_times
+        and theirs.detects_language >= ours.detects_language
+        and (other.identity.engine, other.identity.pin) != (first.identity.engine, first.identity.pin)
+    )
 
 
 def _is(identity: EngineIdentity, wish: str) -> bool:

@@ -17,7 +17,7 @@ from speechlane.engine import Engine, SpeechGateModel
 from speechlane.errors import OverCapacity
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
 from speechlane.provenance import Registry, digest_of
-from speechlane.router import RouteRequest, choose_route
+from speechlane.router import RouteRequest, ordered_routes
 from speechlane.runtime.live_driver import LiveDriver
 from speechlane.runtime.session_log import SessionLog
 
@@ -89,7 +89,10 @@ class LiveHub:
                 limit=self._max_sessions,
                 retry_after_ms=RETRY_AFTER_MS,
             )
-        route = choose_route(start.route, start.config.language, [(self._engine.identity, self._engine.capabilities)])
+        engines = [self._engine]
+        routes = ordered_routes(
+            start.route, start.config.language, [(engine.identity, engine.capabilities) for engine in engines]
+        )
         head = SessionHead(
             session=f"ses_{secrets.token_hex(12)}",
             tenant=tenant,
@@ -98,10 +101,9 @@ class LiveHub:
             config=start.config,
             policy=self._policy,
             limits=self._limits,
-            engine=route.identity,
-            capabilities=route.capabilities,
+            routes=routes,
+            fallback=start.route.fallback or "anytime",
             frame_samples=self._gate.frame_samples,
-            route_reason=route.reason,
             preprocess_digest=self._preprocess_digest(start),
         )
         driver = LiveDriver(

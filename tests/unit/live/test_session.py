@@ -20,6 +20,11 @@ def sentence(*, words: int = 8, at: int = 16_000, length: int = 4_800) -> list[S
     return [Spoken(f" w{number}", at + number * length, at + (number + 1) * length) for number in range(words)]
 
 
+def with_capabilities(head, capabilities):
+    """The same session with another engine's capabilities."""
+    return replace(head, routes=(replace(head.routes[0], capabilities=capabilities),))
+
+
 def sent(actions) -> list[dict]:
     return [action.message for action in actions if isinstance(action, Send)]
 
@@ -73,7 +78,7 @@ def test_the_detected_language_is_recorded_although_later_decodes_are_told_it():
         return heard if ask.language else replace(heard, language="de", language_probability=0.8)
 
     run = Simulation(Script(sentence(words=30), 240_000), detects, config={"language": None})
-    run.head = replace(run.head, capabilities=capabilities)
+    run.head = with_capabilities(run.head, capabilities)
     run.session = Session(run.head)
     run.run()
     assert any(ask.language == "de" for ask in run.asked)
@@ -92,7 +97,7 @@ def test_an_engine_without_prefixes_is_never_given_one():
         return replace(heard, words=tuple(words))
 
     run = Simulation(Script(sentence(words=30), 240_000), wavers)
-    run.head = replace(run.head, capabilities=replace(run.head.capabilities, prefix=False))
+    run.head = with_capabilities(run.head, replace(run.head.routes[0].capabilities, prefix=False))
     run.session = Session(run.head)
     run.run()
     assert all(ask.prefix == () for ask in run.asked)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from speechlane.engine import Capabilities, EngineIdentity
 from speechlane.errors import InvalidInput
-from speechlane.router import RouteRequest, choose_route
+from speechlane.router import RouteRequest, choose_route, ordered_routes
 
 pytestmark = pytest.mark.unit
 
@@ -40,3 +42,26 @@ def test_unmet_wishes_are_refused(request_, language, code, field):
     with pytest.raises(InvalidInput) as refusal:
         choose_route(request_, language, [TINY])
     assert (refusal.value.code, refusal.value.field) == (code, field)
+
+
+OTHER = (replace(TINY[0], engine="cloud", device=None), TINY[1])
+MUTE = (replace(TINY[0], engine="old"), replace(TINY[1], word_times=False))
+GERMAN = (replace(TINY[0], engine="berlin"), replace(TINY[1], languages=frozenset({"de"})))
+
+
+@pytest.mark.parametrize(
+    ("request_", "names"),
+    [
+        (RouteRequest(), ["faster-whisper", "cloud"]),
+        (RouteRequest(fallback="before_text"), ["faster-whisper", "cloud"]),
+        (RouteRequest(fallback="never"), ["faster-whisper"]),
+        (RouteRequest(reproducibility="pinned"), ["faster-whisper"]),
+        (RouteRequest(privacy="local_only"), ["faster-whisper"]),
+        (RouteRequest(engine="cloud"), ["cloud"]),
+    ],
+)
+def test_what_may_take_over(request_, names):
+    """Fallbacks meet every wish, speak the language and offer what the first offers; pinned sessions have none."""
+    routes = ordered_routes(request_, "en", [TINY, OTHER, MUTE, GERMAN])
+    assert [route.identity.engine for route in routes] == names
+    assert [route.reason for route in routes[1:]] == [f"fallback from {routes[0].identity.pin}"] * (len(names) - 1)

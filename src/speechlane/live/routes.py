@@ -1,0 +1,30 @@
+"""The routes of one session, in order of preference, and which of them is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from speechlane.router import Route
+
+
+class Routes:
+    """Moves on when a route fails and never back: a route that failed amid a session is not tried in it again."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = tuple(routes)
+        self.index = 0
+        """Which route is in force, from 0."""
+
+    @property
+    def current(self) -> Route:
+        return self._routes[self.index]
+
+    @property
+    def has_next(self) -> bool:
+        return self.index + 1 < len(self._routes)
+
+    def advance(self) -> tuple[Route, Route]:
+        """Put the next route in force; return the one before and the one in force now."""
+        before = self.current
+        self.index += 1
+        return before, self.current
