@@ -15,6 +15,7 @@ from speechlane.engine.seam import (
     SpeechGateModel,
     SpeechScorer,
 )
+from speechlane.engine.streaming import EngineStream, StreamingEngine, StreamOptions, StreamResult
 
 __all__ = [
     "Capabilities",
@@ -25,9 +26,13 @@ __all__ = [
     "DiarizerIdentity",
     "Engine",
     "EngineIdentity",
+    "EngineStream",
     "Hypothesis",
     "HypothesisWord",
     "Priority",
     "SpeechGateModel",
     "SpeechScorer",
+    "StreamOptions",
+    "StreamResult",
+    "StreamingEngine",
 ]

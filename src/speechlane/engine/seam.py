@@ -31,7 +31,8 @@ class Capabilities:
     """What an engine can do, as data that tests, router and docs all read.
 
     ``languages`` are primary subtags (``en``); ``detects_language`` says whether None may be asked for.
-    ``prefix``: a forced prefix of tokens is honoured. ``max_window_samples`` bounds one request.
+    ``prefix``: a forced prefix of tokens is honoured. ``max_window_samples`` bounds one request. ``streaming``:
+    spoken to in streams (`StreamingEngine`), not in windows (`Engine`).
     """
 
     languages: frozenset[str]
@@ -41,6 +42,7 @@ class Capabilities:
     prefix: bool
     keyterms: bool
     max_window_samples: int
+    streaming: bool = False
 
 
 @dataclass(frozen=True, slots=True)

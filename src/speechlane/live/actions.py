@@ -34,6 +34,41 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Open a stream on a route whose engine listens to one; its first sample is the timeline's ``start``."""
+
+    stream: int
+    route: int
+    channel: int
+    start: int
+    language: str | None
+    keyterms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendAudio:
+    """Send the timeline's samples [start, end) to the stream; what is sent follows on without gap."""
+
+    stream: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlushStream:
+    """Ask the stream to settle all that was sent: a final `StreamHeard` that ends there answers."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """The stream is no longer needed."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordChunk:
     """Append this record to the registry, durably, before any later action."""
 
@@ -64,4 +99,4 @@ class Close:
     reason: str
 
 
-Action = Decode | Withdraw | RecordChunk | Send | Release | Close
+Action = Decode | Withdraw | OpenStream | SendAudio | FlushStream | CloseStream | RecordChunk | Send | Release | Close

@@ -65,6 +65,8 @@ class LivePolicy:
     """Lengths that windows are padded to: the first that leaves `padding_margin`."""
     padding_margin: int = 3 * 16_000
     """Silence behind a window: less makes the decoder loop (benchmarks/reports/engine-padding.md)."""
+    overlap: int = 2 * 16_000
+    """Settled sound that a route hears once more when it takes over."""
     context_tokens: int = 100
     """Tokens of settled words that a window may begin with."""
     final_attempts: int = 3
@@ -99,6 +101,8 @@ class SessionLimits:
     ack_every_ms: int = 1_000
     engine_timeout_ms: int = 60_000
     """An engine that has not answered for this long has stalled."""
+    failover_ms: int = 5_000
+    """The same where another route stands by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

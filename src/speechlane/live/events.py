@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speechlane.engine import Hypothesis
+from speechlane.engine import Hypothesis, StreamResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,27 @@ class DecodeFailed:
 
     at: int
     request: int
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHeard:
+    """A stream told a result. ``audio_sha256``: digest of the samples that a final result covers, else None."""
+
+    at: int
+    stream: int
+    result: StreamResult
+    audio_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """A stream could not be opened, or broke."""
+
+    at: int
+    stream: int
     code: str
     message: str
     retryable: bool
@@ -100,6 +121,8 @@ Event = (
     | AudioReceived
     | HypothesisReceived
     | DecodeFailed
+    | StreamHeard
+    | StreamFailed
     | FlushRequested
     | FinishRequested
     | PingReceived

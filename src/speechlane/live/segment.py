@@ -36,6 +36,8 @@ class OpenSegment:
     language: str | None = None
     detected: tuple[str | None, float] | None = None
     """The language that was detected, with its probability; later decodes are told it and detect nothing."""
+    overlap: tuple[HypothesisWord, ...] = ()
+    """Words of another route, settled and placed, that the window holds once more: what is made of them is left out."""
     stable: list[Word] = field(default_factory=list)
     standing: list[HypothesisWord] = field(default_factory=list)
     context: tuple[HypothesisWord, ...] = ()
@@ -61,6 +63,20 @@ class OpenSegment:
     def begin(self, start: int) -> None:
         """Begin here, before anything was decoded: the segment before reached further than the gate said."""
         self.start = self.stable_end = self.decoded_to = self.window_start = start
+        self.overlap = ()
+
+    def restart(self, overlap: Sequence[HypothesisWord]) -> None:
+        """Begin anew on another route, which hears ``overlap`` once more; what was shown stays shown."""
+        self.begin(self.start)
+        self.overlap, self.context, self.last, self.wavering = tuple(overlap), (), None, ()
+        self.window_start = min([self.start, *(word.start for word in overlap)])
+        self.loops, self.failures, self.attempts, self.partial_decodes = 0, 0, 1, 0
+        self.agreement = LocalAgreement(self.policy)
+
+    def take_over(self, other: OpenSegment) -> None:
+        """Go on under the number of a segment that was shown and is not settled, which gives it up."""
+        self.number, self.revision, self.shown = other.number, other.revision, other.shown
+        other.number, other.revision, other.shown = None, 0, ("", "")
 
     @property
     def prefix(self) -> tuple[int, ...]:
@@ -81,6 +97,8 @@ class OpenSegment:
             and heard.no_speech_probability is not None
             and heard.no_speech_probability > self.policy.no_speech_probability
         )
+        if self.overlap and not silent:
+            return behind_overlap(heard.words, self.overlap, self.window_start)
         before = self.start - self.window_start
         return () if silent else tuple(word for word in heard.words if word.end > before or not before)
 
@@ -122,6 +140,27 @@ class OpenSegment:
             placed.append(Word(text, start, end, word.probability))
             floor = end
         return placed
+
+
+_NEAR = 8_000  # samples (0.5 s) by which two engines may differ on where a word ends
+
+
+def behind_overlap(
+    words: Sequence[HypothesisWord], overlap: Sequence[HypothesisWord], origin: int
+) -> tuple[HypothesisWord, ...]:
+    """The words behind ``overlap``, settled words that the sound holds once more.
+
+    By the text, where the last of them are read alike at about their time; else by time. ``origin``: the position that
+    the words' times count from.
+    """
+    end = overlap[-1].end
+    texts = [folded(word.text) for word in overlap]
+    read = [folded(word.text) for word in words]
+    for count in range(len(texts), 0, -1):
+        for at in range(len(words), count - 1, -1):
+            if read[at - count : at] == texts[-count:] and abs(origin + words[at - 1].end - end) <= _NEAR:
+                return tuple(words[at:])
+    return tuple(word for word in words if origin + (word.start + word.end) // 2 >= end)
 
 
 def cut_boundary(words: Sequence[HypothesisWord], window: int, policy: LivePolicy, *, from_zero: bool) -> int:

@@ -15,9 +15,9 @@ from speechlane.live import events, messages
 from speechlane.live.actions import Action, Close
 from speechlane.live.config import SessionHead
 from speechlane.live.outbox import Outbox
+from speechlane.live.routed import RoutedTimeline
 from speechlane.live.routes import Routes
 from speechlane.live.states import TRANSITIONS, State, Turn
-from speechlane.live.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,9 @@ class Session:
         self.state = State.OPEN
         self._out = Outbox(head)
         self._routes = Routes(head.routes)
-        self._timelines = [Timeline(head, channel, self._routes, self._out) for channel in range(head.config.timelines)]
+        self._timelines = [
+            RoutedTimeline(head, channel, self._routes, self._out) for channel in range(head.config.timelines)
+        ]
         self._received_bytes = 0
         self._position = 0
         self._acked_position = 0
@@ -76,7 +78,8 @@ class Session:
             return
         asked = [timeline.asked_at for timeline in self._timelines if timeline.asked_at is not None]
         if asked:
-            yield min(asked) + limits.engine_timeout_ms, "engine"
+            patience = limits.failover_ms if self._can_fail_over else limits.engine_timeout_ms
+            yield min(asked) + patience, "engine"
         if self.state is State.OPEN and not asked:
             # While the engine is behind, a silent client may be held back by us.
             yield self._last_activity + limits.idle_timeout_ms, "idle"
@@ -89,7 +92,7 @@ class Session:
 
     # --- the one way in ----------------------------------------------------------------------------------------
 
-    def receive(self, event: events.Event) -> list[Action]:  # noqa: C901  one branch an event
+    def receive(self, event: events.Event) -> list[Action]:  # noqa: C901, PLR0912  one branch an event
         """Take one event; return the actions it causes, to be carried out in order."""
         if self.state is State.CLOSED:
             return []
@@ -104,6 +107,12 @@ class Session:
                     self._acknowledge()
             case events.DecodeFailed():
                 self._engine_failed(event)
+            case events.StreamHeard():
+                if any(timeline.stream_heard(event) for timeline in self._timelines):
+                    self._last_activity = max(self._last_activity, event.at)
+                    self._acknowledge()
+            case events.StreamFailed():
+                self._stream_failed(event)
             case events.FlushRequested():
                 self._flush(event)
             case events.FinishRequested():
@@ -124,6 +133,8 @@ class Session:
     def _start(self, at: int) -> None:
         self._last_activity = self._last_audio = at
         self._out.send_durable(messages.session_started(self.head))
+        for timeline in self._timelines:
+            timeline.listen(at)
         if self.head.config.keyterms and not self._routes.current.capabilities.keyterms:
             self._out.send(
                 messages.warning(
@@ -190,18 +201,52 @@ class Session:
     def _engine_failed(self, event: events.DecodeFailed) -> None:
         for timeline in self._timelines:
             if timeline.failed(event) is False:
-                self._break(EngineFailed("engine_failed", f"{self._pin}: {event.message}"))
+                self._fail_over(event.at, EngineFailed("engine_failed", f"{self._pin}: {event.message}"))
+                return
+
+    def _stream_failed(self, event: events.StreamFailed) -> None:
+        for timeline in self._timelines:
+            if timeline.stream_failed(event) is False:
+                self._fail_over(event.at, EngineFailed("engine_failed", f"{self._pin}: {event.message}"))
+                return
+
+    @property
+    def _can_fail_over(self) -> bool:
+        """Whether the next route may take over: there is one, and the client's wish allows it by now."""
+        untold = not self._out.engines
+        allowed = self.head.fallback == "anytime" or (self.head.fallback == "before_text" and untold)
+        return self._routes.has_next and allowed
+
+    def _fail_over(self, at: int, problem: SpeechlaneError) -> None:
+        """The engine in force failed or stalled: the next route hears what is not settled, or the session breaks."""
+        if self._can_fail_over:
+            self._change_route(at, problem.code)
+        else:
+            self._break(problem)
+
+    def _change_route(self, at: int, reason: str) -> None:
+        for timeline in self._timelines:
+            timeline.hand_over()
+        settled = min(timeline.safe for timeline in self._timelines)
+        before, after = self._routes.advance()
+        self._out.send_durable(
+            messages.route_changed(before, after, position_to_ms(settled), reason, self.head.config.language)
+        )
+        for timeline in self._timelines:
+            timeline.listen(at)
 
     def _deadline(self, at: int) -> None:
         due = {name for moment, name in self._deadlines() if moment <= at}
         limits = self.head.limits
         if "engine" in due:
-            self._break(
+            patience = limits.failover_ms if self._can_fail_over else limits.engine_timeout_ms
+            self._fail_over(
+                at,
                 EngineFailed(
                     "engine_stalled",
-                    f"{self._pin} has not answered for {limits.engine_timeout_ms} ms. Try again later.",
-                    limit=limits.engine_timeout_ms,
-                )
+                    f"{self._pin} has not answered for {patience} ms. Try again later.",
+                    limit=patience,
+                ),
             )
         elif "idle" in due:
             problem = InvalidInput(

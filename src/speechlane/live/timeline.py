@@ -22,6 +22,9 @@ from speechlane.live.segment import SENTENCE_ENDS, OpenSegment, cut_boundary
 from speechlane.transcript.language import primary_subtag
 
 _GUARDED = 2  # loops in a row after which repetition is forbidden
+REMEMBERED_WORDS = 200
+"""Settled words kept: context for the next windows, and what another route may hear once more."""
+_RELEASE_EVERY = 10 * SAMPLE_RATE  # how much settled sound or silence may gather before it is let go
 _SHORTEST = 1_600  # samples (0.1 s): the least that is worth a decode
 
 
@@ -36,7 +39,8 @@ class Timeline:
             GateSettings(endpointing_ms=head.config.endpointing_ms, frame_samples=head.frame_samples)
         )
         self._language = primary_subtag(head.config.language) if head.config.language else None
-        self._settled_words: deque[HypothesisWord] = deque()
+        self._settled_words: deque[HypothesisWord] = deque(maxlen=REMEMBERED_WORDS)
+        self._released = 0
         self._captions = Captioner(head, channel, outbox)
         self._segments: deque[OpenSegment] = deque()
         self._asked: tuple[Decode, int] | None = None
@@ -97,6 +101,8 @@ class Timeline:
             elif isinstance(transition, SpeechEnded):
                 self._close(transition, min(transition.position + self._policy.post_roll, self._gate.position))
             self._advance(at)
+        if self.safe - self._policy.context - self._released >= _RELEASE_EVERY:
+            self._release()
 
     def end_speech(self, at: int) -> None:
         """Settle what was heard so far: a flush, the end of the audio, a stalled sender."""
@@ -159,7 +165,7 @@ class Timeline:
 
     def _ask(self, at: int, segment: OpenSegment, priority: Priority) -> None:
         if segment.last is None and not segment.stable:
-            segment.follow(self._context(segment.start))
+            segment.follow(self._context(segment.start) if self._follows else [])
         limit = segment.end if segment.end is not None else self._gate.position
         end = min(limit, segment.window_start + self._policy.max_window)
         window = end - segment.window_start
@@ -190,7 +196,7 @@ class Timeline:
             or sum(len(word.tokens) for word in words) > self._policy.context_tokens
         ):
             words.popleft()
-        return list(words)
+        return [word for word in words if word.tokens]
 
     # --- answers -----------------------------------------------------------------------------------------------
 
@@ -313,8 +319,7 @@ class Timeline:
         source = decoded(self._head.routes[ask.route], ask, event)
         self._captions.finish(segment, source, event.hypothesis.language, end)
         self._segments.popleft()
-        if self._follows:
-            self._settled_words.extend(segment.standing)
+        self._settled_words.extend(segment.standing)
         if behind is not None:
             rest = OpenSegment(start=max(behind, segment.stable_end), policy=self._policy)
             rest.end = None if segment.end is None else max(segment.end, rest.start)
@@ -323,7 +328,12 @@ class Timeline:
         self._floor = max(self._floor, segment.stable_end)
         if self._segments and self._segments[0].start < segment.stable_end:
             self._segments[0].begin(segment.stable_end)
-        self._out.do(Release(self._channel, self.safe - self._policy.context))
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of the sound that no decode will hear again."""
+        self._released = max(self._released, self.safe - self._policy.context)
+        self._out.do(Release(self._channel, self._released))
 
     def _settle_without_decode(self, segment: OpenSegment) -> None:
         """A remnant too short to decode: what stands is its text."""
@@ -331,4 +341,4 @@ class Timeline:
             self._settle(segment, *segment.last, ())
             return
         self._segments.popleft()
-        self._out.do(Release(self._channel, self.safe - self._policy.context))
+        self._release()
