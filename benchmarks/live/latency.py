@@ -86,8 +86,8 @@ def report(found: dict[int, Level], streams: list[Stream], facts: dict[str, Any]
             "",
             "Lag: from a word's end (offline greedy run of the same model, speech gate on) until it is shown or",
             "settled. WER is of all words shown at the end, by Whisper's normaliser. Revised: a shown word that is no",
-            "longer at its place, as it was written, at the next message. Taken back: the same of settled words. Lost and",
-            "replaced: right words of the same stream played alone that have nothing, or another word, in their place.",
+            "longer at its place, as it was written, at the next message. Taken back: the same of settled words. Lost,",
+            "replaced: right words of the same stream played alone that have nothing, another word, in their place.",
         ]
     )
 
