@@ -154,8 +154,10 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
                 max_session_ms=settings.max_session_s * 1_000,
                 idle_timeout_ms=settings.idle_timeout_s * 1_000,
                 max_frame_bytes=settings.max_frame_bytes,
+                resume_window_ms=settings.resume_window_s * 1_000,
             ),
             max_sessions=settings.max_sessions,
+            keep_audio=settings.event_audio,
         )
 
         async def ready() -> None:

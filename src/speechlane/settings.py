@@ -146,7 +146,9 @@ _RULES: dict[str, Rule] = {
     "max_upload_bytes": _whole(1 << 10, 1 << 44),
     "max_job_duration_s": _whole(1, 7 * 86_400),
     "drain_s": _whole(0, 3_600),
+    "resume_window_s": _whole(0, 86_400),
     "event_log": _switch,
+    "event_audio": _switch,
     "log_level": _one_of("debug", "info", "warning", "error"),
 }
 
@@ -179,7 +181,9 @@ class Settings:
     max_upload_bytes: int = 2 << 30
     max_job_duration_s: int = 14_400
     drain_s: int = 10
+    resume_window_s: int = 60
     event_log: bool = True
+    event_audio: bool = False
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -192,6 +196,12 @@ class Settings:
                 f"{PREFIX}API_KEYS=tenant=key (at least {MINIMUM_KEY_CHARACTERS} characters), or listen on 127.0.0.1.",
                 field="api_keys",
                 limit="127.0.0.1",
+            )
+        if self.event_audio and not self.event_log:
+            raise ConfigurationInvalid(
+                "invalid_setting",
+                "event_audio keeps the audio beside the event log, and event_log is false; set both or neither.",
+                field="event_audio",
             )
 
 

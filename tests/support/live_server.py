@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -43,6 +44,7 @@ class LiveServer:
     hub: LiveHub
     registry: MemoryRegistry
     server: uvicorn.Server
+    logs: Path | None
 
 
 @contextlib.contextmanager
@@ -54,7 +56,8 @@ def live_server(
     limits: SessionLimits | None = None,
     max_sessions: int = 8,
     max_frame_bytes: int = 1 << 20,
-    logs=None,
+    logs: Path | None = None,
+    keep_audio: bool = False,
 ) -> Iterator[LiveServer]:
     """Serve until the block ends; the hub drains at the end as the composition root lets it."""
     registry = MemoryRegistry()
@@ -65,6 +68,7 @@ def live_server(
         logs=logs,
         limits=limits or SessionLimits(max_frame_bytes=max_frame_bytes),
         max_sessions=max_sessions,
+        keep_audio=keep_audio,
     )
 
     @contextlib.asynccontextmanager
@@ -81,7 +85,7 @@ def live_server(
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield LiveServer(f"ws://127.0.0.1:{listener.getsockname()[1]}/v1/live", hub, registry, server)
+        yield LiveServer(f"ws://127.0.0.1:{listener.getsockname()[1]}/v1/live", hub, registry, server, logs)
     finally:
         server.should_exit = True
         thread.join(30)

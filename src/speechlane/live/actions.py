@@ -84,6 +84,14 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Resend:
+    """Send the durable messages with ``after_seq`` < ``seq`` <= ``last_seq`` once more, as they were stored."""
+
+    after_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Samples of the timeline before this position are no longer needed."""
 
@@ -99,4 +107,16 @@ class Close:
     reason: str
 
 
-Action = Decode | Withdraw | OpenStream | SendAudio | FlushStream | CloseStream | RecordChunk | Send | Release | Close
+Action = (
+    Decode
+    | Withdraw
+    | OpenStream
+    | SendAudio
+    | FlushStream
+    | CloseStream
+    | RecordChunk
+    | Send
+    | Resend
+    | Release
+    | Close
+)

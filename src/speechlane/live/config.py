@@ -99,6 +99,8 @@ class SessionLimits:
     stall_ms: int = 2_000
     """No audio for this long amid speech: what was heard is settled (a muted microphone sends nothing)."""
     ack_every_ms: int = 1_000
+    resume_window_ms: int = 0
+    """How long a session waits for a client whose connection was lost; 0: it is settled and closed at once."""
     engine_timeout_ms: int = 60_000
     """An engine that has not answered for this long has stalled."""
     failover_ms: int = 5_000
@@ -122,5 +124,7 @@ class SessionHead:
     frame_samples: int
     """Samples that one speech score covers."""
     preprocess_digest: str
+    resume_token: str | None = None
+    """What a client shows to resume the session; None where `SessionLimits.resume_window_ms` is 0."""
     fallback: Literal["never", "before_text", "anytime"] = "anytime"
     """When the next route may take over: never, until the first text was settled, or anytime."""

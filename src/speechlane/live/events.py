@@ -19,13 +19,15 @@ class AudioReceived:
     """Audio was decoded and scored.
 
     ``position``: samples received so far on every timeline. ``scores``: for each timeline the speech probabilities
-    of the frames that this audio completed. ``received_bytes``: the client's bytes so far.
+    of the frames that this audio completed. ``received_bytes``: the client's bytes so far. ``stored_bytes``: how
+    many of them a death of the process would not take; None where nothing is stored.
     """
 
     at: int
     position: int
     received_bytes: int
     scores: tuple[tuple[float, ...], ...]
+    stored_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,32 @@ class PingReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The client's connection is gone without `FinishRequested`; it may come back."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionResumed:
+    """A new connection takes the session up, whether or not the one before is known to be gone.
+
+    ``after_seq``: the last durable message that the client has. ``stored_bytes``: where its stream goes on.
+    """
+
+    at: int
+    after_seq: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRestarted:
+    """The process that held the session died or stopped; another took it up. What engines were asked is lost."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProtocolBroken:
     """The client sent what the contract does not know; ``message`` tells it what and what to send instead."""
 
@@ -111,7 +139,7 @@ class DeadlinePassed:
 
 @dataclass(frozen=True, slots=True)
 class ShutdownRequested:
-    """The server is stopping: settle what was heard and close."""
+    """The server is stopping: settle what was heard, then close; where it is offered, the session may be resumed."""
 
     at: int
 
@@ -126,6 +154,9 @@ Event = (
     | FlushRequested
     | FinishRequested
     | PingReceived
+    | ConnectionLost
+    | ConnectionResumed
+    | ServerRestarted
     | ProtocolBroken
     | DeadlinePassed
     | ShutdownRequested

@@ -36,6 +36,14 @@ def head_line(head: SessionHead) -> str:
 
 
 def event_line(event: events.Event) -> str:
+    if type(event) is events.AudioReceived:
+        # Sixteen a second and session: written by hand, in the same form, at a fifth of the cost.
+        scores = ",".join(f"[{','.join(map(float.__repr__, channel))}]" for channel in event.scores)
+        stored = "null" if event.stored_bytes is None else event.stored_bytes
+        return (
+            f'{{"event":"AudioReceived","at":{event.at},"position":{event.position},'
+            f'"received_bytes":{event.received_bytes},"scores":[{scores}],"stored_bytes":{stored}}}\n'
+        )
     return _line({"event": type(event).__name__, **asdict(event)})
 
 

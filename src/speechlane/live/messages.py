@@ -23,13 +23,23 @@ def encode(message: Message) -> str:
 
 def session_started(head: SessionHead) -> Message:
     limits = asdict(head.limits)
+    window = limits.pop("resume_window_ms")  # told in seconds, beside the token that it is good for
     return {
         "type": "session.started",
         "session": head.session,
-        "resume_token": None,
-        "resume_window_s": 0,
+        "resume_token": head.resume_token,
+        "resume_window_s": window // 1_000 if window % 1_000 == 0 else window / 1_000,
         "route": _route(head.routes[0], head.config.language),
         "limits": limits,
+    }
+
+
+def session_resumed(replay_from_bytes: int, replay_from_ms: int, last_seq: int) -> Message:
+    return {
+        "type": "session.resumed",
+        "replay_from_bytes": replay_from_bytes,
+        "replay_from_ms": replay_from_ms,
+        "last_seq": last_seq,
     }
 
 

@@ -67,6 +67,8 @@ class Outbox:
         self._requests = 0
         self._chunks = 0
         self._previous = GENESIS
+        self.partials: dict[int, Message] = {}
+        """The newest partial of each channel whose segment has no final yet."""
         self._postprocess_digest = digest_of({"policy": asdict(head.policy), "software": head.software})
         self.engines: dict[str, None] = {}
         """Pins of the engines whose text was settled, in order of first use."""
@@ -79,6 +81,11 @@ class Outbox:
     def do(self, action: Action) -> None:
         self._actions.append(action)
 
+    @property
+    def seq(self) -> int:
+        """Of the last durable message."""
+        return self._seq
+
     def next_request(self) -> int:
         """A number for a decode, never used before in this session."""
         self._requests += 1
@@ -86,12 +93,16 @@ class Outbox:
 
     def send(self, message: Message) -> None:
         """Send a message of which only the newest matters."""
+        if message["type"] == "caption.partial":
+            self.partials[message["channel"]] = message
         self.do(Send(message, durable=False))
 
     def send_durable(self, message: Message) -> None:
         """Send a message under the next ``seq``."""
         self._seq += 1
         kind = message.pop("type")
+        if kind == "caption.final":
+            self.partials.pop(message["channel"], None)
         self.do(Send({"type": kind, "seq": self._seq, **message}, durable=True))
 
     def record(

@@ -106,6 +106,13 @@ class RoutedTimeline(Timeline):
                 self._stream.flush(at)
         self._advance(at)
 
+    def ask_again(self, at: int) -> None:
+        if self._stream is not None:
+            self.hand_over()
+            self.listen(at)
+        else:
+            super().ask_again(at)
+
     # --- a stream's answers ------------------------------------------------------------------------------------
 
     def stream_heard(self, event: StreamHeard) -> bool:

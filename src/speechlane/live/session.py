@@ -7,35 +7,18 @@ session owns every decision.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from speechlane.audio import SAMPLE_RATE, position_to_ms
-from speechlane.errors import EngineFailed, InvalidInput, OverCapacity, SpeechlaneError, TooLarge
+from speechlane.errors import EngineFailed, InvalidInput, SpeechlaneError
 from speechlane.live import events, messages
-from speechlane.live.actions import Action, Close
+from speechlane.live.actions import Action, Close, Resend
 from speechlane.live.config import SessionHead
+from speechlane.live.endings import FINISHED, LOST, Ending, idle, restarting, too_long
 from speechlane.live.outbox import Outbox
+from speechlane.live.receipts import Receipts
 from speechlane.live.routed import RoutedTimeline
 from speechlane.live.routes import Routes
 from speechlane.live.states import TRANSITIONS, State, Turn
-
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """How a session closes once all is settled."""
-
-    code: int
-    reason: str
-    problem: SpeechlaneError | None = None
-
-
-def restarting() -> OverCapacity:
-    """What a client is told whose session the server's stop ends."""
-    return OverCapacity(
-        "server_restart",
-        "The server is restarting; what was settled stands. Open a new session for what comes.",
-        retry_after_ms=1_000,
-    )
 
 
 class Session:
@@ -49,16 +32,21 @@ class Session:
         self._timelines = [
             RoutedTimeline(head, channel, self._routes, self._out) for channel in range(head.config.timelines)
         ]
-        self._received_bytes = 0
+        self._receipts = Receipts(head.config, self._out)
         self._position = 0
         self._acked_position = 0
-        self._acked = (0, 0)
+        self._lost_at: int | None = None
         self._last_activity = 0
         self._last_audio = 0
         self._flushes: list[tuple[str | None, int]] = []
-        self._ending: _Ending | None = None
+        self._ending: Ending | None = None
 
     # --- what a driver may ask ---------------------------------------------------------------------------------
+
+    @property
+    def last_seq(self) -> int:
+        """Of the last durable message."""
+        return self._out.seq
 
     @property
     def backlog(self) -> int:
@@ -80,8 +68,11 @@ class Session:
         if asked:
             patience = limits.failover_ms if self._can_fail_over else limits.engine_timeout_ms
             yield min(asked) + patience, "engine"
-        if self.state is State.OPEN and not asked:
-            # While the engine is behind, a silent client may be held back by us.
+        if self.state is not State.OPEN or asked:
+            return  # while the engine is behind, a silent client may be held back by us
+        if self._lost_at is not None:
+            yield self._lost_at + limits.resume_window_ms, "lost"
+        else:
             yield self._last_activity + limits.idle_timeout_ms, "idle"
             if any(timeline.speaking for timeline in self._timelines):
                 yield self._last_audio + limits.stall_ms, "stall"
@@ -95,7 +86,7 @@ class Session:
     def receive(self, event: events.Event) -> list[Action]:  # noqa: C901, PLR0912  one branch an event
         """Take one event; return the actions it causes, to be carried out in order."""
         if self.state is State.CLOSED:
-            return []
+            return self._tell_again(event) if isinstance(event, events.ConnectionResumed) else []
         match event:
             case events.SessionStarted():
                 self._start(event.at)
@@ -122,11 +113,19 @@ class Session:
                 self._out.send(messages.pong(event.id))
             case events.ProtocolBroken():
                 broken = InvalidInput(event.code, event.message, field=event.field)
-                self._end(event.at, _Ending(1008, "protocol broken", broken))
+                self._end(event.at, Ending(1008, "protocol broken", broken))
             case events.DeadlinePassed():
                 self._deadline(event.at)
+            case events.ConnectionLost():
+                self._lost_at = event.at
+            case events.ConnectionResumed():
+                self._lost_at = None
+                self._last_activity = self._last_audio = event.at
+                self._resume(event)
+            case events.ServerRestarted():
+                self._restarted(event.at)
             case events.ShutdownRequested():
-                self._end(event.at, _Ending(1012, "server restart", restarting()))
+                self._shut_down(event.at)
         self._report_settled()
         return self._out.take()
 
@@ -151,20 +150,14 @@ class Session:
         if self.state is not State.OPEN:
             return
         self._last_activity = self._last_audio = event.at
-        self._received_bytes, self._position = event.received_bytes, event.position
+        self._position = event.position
+        self._receipts.take(event)
         for timeline, scores in zip(self._timelines, event.scores, strict=True):
             timeline.hear(event.at, event.position, scores)
         if self._position - self._acked_position >= self.head.limits.ack_every_ms * SAMPLE_RATE // 1000:
             self._acknowledge()
-        longest = self.head.limits.max_session_ms
-        if position_to_ms(self._position) >= longest:
-            problem = TooLarge(
-                "session_too_long",
-                f"The session has reached its limit of {longest} ms of audio. Open a new one and go on from here.",
-                field="max_session_ms",
-                limit=longest,
-            )
-            self._end(event.at, _Ending(4413, "session too long", problem))
+        if position_to_ms(self._position) >= self.head.limits.max_session_ms:
+            self._end(event.at, too_long(self.head.limits))
 
     def _flush(self, event: events.FlushRequested) -> None:
         self._last_activity = event.at
@@ -174,6 +167,8 @@ class Session:
                 timeline.end_speech(event.at)
 
     def _finish(self, event: events.FinishRequested) -> None:
+        if self.state is State.FINISHING:
+            return
         if event.dropped_bytes:
             size = self.head.config.bytes_per_frame
             self._out.send(
@@ -187,16 +182,48 @@ class Session:
                     )
                 )
             )
-        self._end(event.at, _Ending(1000, "finished"))
+        self._end(event.at, FINISHED)
 
-    def _end(self, at: int, ending: _Ending) -> None:
+    def _end(self, at: int, ending: Ending) -> None:
         """Take no more audio, settle what was heard, then close."""
-        if self.state is not State.OPEN:
+        if self.state is State.FINISHING:
             return
         self._move(Turn.FINISH)
         self._ending = ending
         for timeline in self._timelines:
             timeline.end_speech(at)
+
+    # --- connections and restarts ------------------------------------------------------------------------------
+
+    def _resume(self, event: events.ConnectionResumed) -> None:
+        """Give a new connection what the client lacks: durable messages, then the newest partials."""
+        self._receipts.resume(event, self._position)
+        self._out.do(Resend(event.after_seq, self._out.seq))
+        for partial in self._out.partials.values():
+            self._out.send(partial)
+
+    def _tell_again(self, event: events.ConnectionResumed) -> list[Action]:
+        """The session is over, and its end did not reach the client."""
+        assert self._ending is not None
+        self._resume(event)
+        self._say_goodbye(self._ending)
+        return self._out.take()
+
+    def _restarted(self, at: int) -> None:
+        if self.state in {State.DRAINING, State.SUSPENDED}:
+            self._move(Turn.RESTART)
+        self._lost_at = at
+        for timeline in self._timelines:
+            timeline.ask_again(at)
+
+    def _shut_down(self, at: int) -> None:
+        """Settle what was heard; where a resume is offered, the session goes on when the server is back."""
+        if not self.head.limits.resume_window_ms:
+            self._end(at, Ending(1012, "server restart", restarting(resumable=False)))
+        elif self.state is State.OPEN:
+            self._move(Turn.DRAIN)
+            for timeline in self._timelines:
+                timeline.end_speech(at)
 
     def _engine_failed(self, event: events.DecodeFailed) -> None:
         for timeline in self._timelines:
@@ -248,14 +275,10 @@ class Session:
                     limit=patience,
                 ),
             )
+        elif "lost" in due:
+            self._end(at, LOST)
         elif "idle" in due:
-            problem = InvalidInput(
-                "idle_timeout",
-                f"Nothing came for {limits.idle_timeout_ms} ms. Send audio, silence or a ping to keep a session open.",
-                field="idle_timeout_ms",
-                limit=limits.idle_timeout_ms,
-            )
-            self._end(at, _Ending(4408, "idle too long", problem))
+            self._end(at, idle(limits))
         elif "stall" in due:
             for timeline in self._timelines:
                 timeline.end_speech(at)
@@ -263,14 +286,8 @@ class Session:
     # --- the ways out ------------------------------------------------------------------------------------------
 
     def _acknowledge(self) -> None:
-        """Tell how much of the client's stream is here, and what it need not keep."""
-        config = self.head.config
-        safe = min(timeline.safe for timeline in self._timelines)
-        replay_from = min(safe * config.sample_rate // SAMPLE_RATE * config.bytes_per_frame, self._received_bytes)
-        ack = (self._received_bytes, replay_from)
-        if ack != self._acked:
-            self._acked, self._acked_position = ack, self._position
-            self._out.send(messages.audio_ack(*ack, position_to_ms(safe)))
+        self._acked_position = self._position
+        self._receipts.acknowledge(self._position, min(timeline.safe for timeline in self._timelines))
 
     def _report_settled(self) -> None:
         """Answer the flushes whose audio is settled; close when the end was asked for and all is settled."""
@@ -281,14 +298,19 @@ class Session:
             else:
                 waiting.append((flush_id, position))
         self._flushes = waiting
-        if self.state is State.FINISHING and all(timeline.settled for timeline in self._timelines):
-            self._close()
+        if self.state in {State.FINISHING, State.DRAINING} and all(timeline.settled for timeline in self._timelines):
+            self._acknowledge()
+            if self.state is State.FINISHING:
+                self._close()
+            else:
+                self._move(Turn.SETTLED)
+                self._out.send(messages.error(restarting(resumable=True)))
+                self._out.do(Close(1012, "server restart"))
 
     def _close(self) -> None:
         assert self._ending is not None
         self._move(Turn.SETTLED)
         ending = self._ending
-        self._acknowledge()
         if ending.problem is None:
             self._out.send_durable(
                 messages.session_finished(
@@ -299,6 +321,9 @@ class Session:
                     cost=None,
                 )
             )
+        self._say_goodbye(ending)
+
+    def _say_goodbye(self, ending: Ending) -> None:
         if ending.problem is not None:
             self._out.send(messages.error(ending.problem))
         self._out.do(Close(ending.code, ending.reason))
@@ -310,8 +335,8 @@ class Session:
         for timeline in self._timelines:
             timeline.withdraw()
         self._move(Turn.BROKEN)
-        self._out.send(messages.error(problem))
-        self._out.do(Close(1011, problem.code))
+        self._ending = Ending(1011, problem.code, problem)
+        self._say_goodbye(self._ending)
 
     def _move(self, turn: Turn) -> None:
         self.state = TRANSITIONS[self.state, turn]

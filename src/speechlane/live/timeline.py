@@ -126,6 +126,12 @@ class Timeline:
         speech_end = max(ended.position, self._speech_start)
         self._out.send_durable(messages.speech_ended(position_to_ms(speech_end), self._channel))
 
+    def ask_again(self, at: int) -> None:
+        """Ask once more for the outstanding decode: the process that was asked is gone."""
+        if self._asked is not None:
+            self._asked = (self._asked[0], at)
+            self._out.do(self._asked[0])
+
     # --- asking ------------------------------------------------------------------------------------------------
 
     def withdraw(self) -> None:

@@ -1,95 +1,95 @@
 """Drives one live session: gives the core its events, carries out its actions, owns the clock and the tasks.
 
-Everything that happens to a session passes through one loop: client input in order of arrival, engine answers, the
-deadline. Audio reaches the core in blocks of fixed length, so that how a client cuts its frames changes nothing.
+Everything that happens to a session passes through one loop: client input in order of arrival, engine answers,
+connections, the deadline. The client's bytes are stored before they are queued, so what was acknowledged is never lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from speechlane.audio import SAMPLE_RATE, Samples
-from speechlane.audio.buffer import SampleBuffer
-from speechlane.audio.decoder import StreamDecoder
-from speechlane.audio.format import AudioFormat
-from speechlane.audio.samples import samples_sha256
-from speechlane.engine import DecodeRequest, Engine, SpeechGateModel
-from speechlane.errors import SpeechlaneError, StorageFailed
+from speechlane.audio import SAMPLE_RATE
+from speechlane.engine import Engine
+from speechlane.errors import Conflict, InvalidInput, SpeechlaneError, StorageFailed
 from speechlane.live import Session, events, messages
-from speechlane.live.actions import Action, Close, Decode, RecordChunk, Release, Send, Withdraw
-from speechlane.live.config import SessionHead
-from speechlane.live.session import restarting
+from speechlane.live.actions import Action, Close, Decode, RecordChunk, Release, Resend, Send, Withdraw
+from speechlane.live.endings import restarting
+from speechlane.live.states import State
 from speechlane.provenance import Registry
+from speechlane.runtime.intake import Intake
+from speechlane.runtime.live_decodes import Decodes
 from speechlane.runtime.live_outgoing import Outgoing
-from speechlane.runtime.session_log import SessionLog
+from speechlane.runtime.session_files import SessionFiles
 
 _LOGGER = logging.getLogger(__name__)
-
-BLOCK_FRAMES = 2
-"""Score frames in one `AudioReceived`: 64 ms with Silero's 512 samples."""
 
 MAX_BACKLOG = 20 * SAMPLE_RATE
 """Undecoded speech over which no more audio is taken in: the sender feels back-pressure."""
 
-MAX_WAITING_BYTES = 4 << 20
-"""Client bytes that may wait unread by the loop."""
+MAX_WAITING_BYTES = 1 << 20
+"""Client bytes that may wait unread by the loop; one frame more than that is taken."""
 
 ITEM_BYTES = 256
 """What a queued message costs besides its audio."""
 
-RETRY_PAUSE_S = 0.25
-"""Pause before the core learns of a failure that may pass."""
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """When a session began that is taken up again, ``age_s`` seconds ago, and its last event's time in ms."""
+
+    age_s: float
+    last_at: int
 
 
-@dataclass(slots=True)
-class _Block:
-    """Audio that is decoded and scored, on its way to the core."""
+@dataclass(frozen=True, slots=True)
+class _Resumption:
+    """A new connection of the client, whose stream goes on at ``stored_bytes``."""
 
-    position: int
-    received_bytes: int
-    scores: tuple[tuple[float, ...], ...]
+    outgoing: Outgoing
+    after_seq: int
+    stored_bytes: int
 
 
 class LiveDriver:
-    """One session from start to close. `run` is its loop; the other methods may be called while it runs."""
+    """One session from start to close. `run` is its loop; the other methods may be called while it runs.
+
+    ``outgoing`` is the newest connection's; what an older one still brings is dropped. ``restored`` is given for a
+    session that another process began.
+    """
 
     def __init__(
         self,
-        head: SessionHead,
-        audio_format: AudioFormat,
+        session: Session,
+        intake: Intake,
         *,
         engine: Engine,
-        gate: SpeechGateModel,
         registry: Registry,
-        log: SessionLog | None,
+        files: SessionFiles | None,
+        restored: Restored | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.session = Session(head)
+        self.session = session
         self.outgoing = Outgoing()
-        self._head, self._engine, self._registry, self._log, self._clock = head, engine, registry, log, clock
-        self._began = clock()
-        self._decoder = StreamDecoder(audio_format, mix=head.config.timelines == 1)
-        self._buffers = [SampleBuffer() for _ in range(head.config.timelines)]
-        self._scorers = [gate.scorer() for _ in range(head.config.timelines)]
-        self._unsent: list[list[float]] = [[] for _ in range(head.config.timelines)]
-        self._frames_sent = 0
-        self._tail_sent = 0
-        self._received_bytes = 0
+        self._head = session.head
+        self._intake, self._registry, self._files = intake, registry, files
+        self._clock, self._restored = clock, restored
+        self._began = clock() - (restored.age_s if restored else 0)
         self._input: deque[bytes | events.Event] = deque()
         self._waiting_bytes = 0
-        self._answers: deque[events.Event] = deque()
-        self._blocks: deque[_Block] = deque()
-        self._decodes: dict[int, asyncio.Task[None]] = {}
+        self._answers: deque[events.Event | _Resumption] = deque()
+        self._decodes = Decodes(session.head.session, engine, intake.buffers, self._answer)
+        self._released = [0] * len(intake.buffers)
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
-        self._last_at = 0
+        self._last_at = restored.last_at if restored else 0
 
     # --- the client's side -------------------------------------------------------------------------------------
 
@@ -98,55 +98,109 @@ class LiveDriver:
         """Whole milliseconds since the session began."""
         return round((self._clock() - self._began) * 1000)
 
-    async def audio(self, data: bytes) -> None:
-        """Take the client's next bytes; returns when there is room for more."""
-        if data:
-            await self._admit(data, len(data))
+    @property
+    def over(self) -> bool:
+        """Whether the session has ended, though its end may still be told again."""
+        return self._closed
 
-    async def flush(self, flush_id: str | None) -> None:
-        await self._admit(events.FlushRequested(self.now, flush_id))
+    @property
+    def resumable(self) -> bool:
+        """Whether a client that loses its connection may come back."""
+        return self._head.resume_token is not None
 
-    def finish(self) -> None:
+    async def audio(self, data: bytes, connection: Outgoing | None = None) -> None:
+        """Store and take the client's next bytes; returns when there is room for more."""
+        if data and await self._admitted(connection):
+            if self._files is not None:
+                try:
+                    self._files.store(data)
+                except StorageFailed as problem:
+                    self._abort(problem)
+                    return
+            self._queue(data, len(data))
+
+    async def flush(self, flush_id: str | None, connection: Outgoing | None = None) -> None:
+        if await self._admitted(connection):
+            self._queue(events.FlushRequested(self.now, flush_id))
+
+    async def ping(self, ping_id: str | None, connection: Outgoing | None = None) -> None:
+        if await self._admitted(connection):
+            self._queue(events.PingReceived(self.now, ping_id))
+
+    def finish(self, connection: Outgoing | None = None) -> None:
         """No more audio: settle and close."""
-        self._put(events.FinishRequested(self.now))
+        if connection is None or connection is self.outgoing:
+            self._queue(events.FinishRequested(self.now))
 
-    async def ping(self, ping_id: str | None) -> None:
-        await self._admit(events.PingReceived(self.now, ping_id))
-
-    def break_protocol(self, problem: SpeechlaneError) -> None:
+    def break_protocol(self, problem: SpeechlaneError, connection: Outgoing | None = None) -> None:
         """The client sent something unknown: settle what was heard, tell it, close 1008."""
-        self._put(events.ProtocolBroken(self.now, problem.code, problem.message, problem.field))
+        if connection is None or connection is self.outgoing:
+            self._queue(events.ProtocolBroken(self.now, problem.code, problem.message, problem.field))
+
+    def lose(self, connection: Outgoing) -> None:
+        """The connection is gone: wait for another one for the resume window, or finish where none is offered."""
+        if connection is not self.outgoing or connection.closed:
+            return
+        connection.close()
+        if self.resumable:
+            self._answer(events.ConnectionLost(self.now))
+        else:
+            self.finish()
+
+    def resume(self, after_seq: int) -> Outgoing:
+        """Give the session to a new connection, whose messages come from what is returned.
+
+        Raises:
+            InvalidInput: ``invalid_field``, ``after_seq`` was never sent.
+        """
+        assert self._files is not None, "a session that stores nothing is never offered to be resumed"
+        if after_seq > self.session.last_seq:
+            raise InvalidInput(
+                "invalid_field",
+                f"session.resume: after_seq is {after_seq}; the last message of the session is {self.session.last_seq}."
+                " Send the seq of the last message that came.",
+                field="after_seq",
+                limit=self.session.last_seq,
+            )
+        newer = Conflict("taken_elsewhere", "Another connection has taken up the session. Go on there.")
+        self.outgoing.take_over(newer, 4409)
+        self.outgoing = Outgoing(opened=False)
+        self._answer(_Resumption(self.outgoing, after_seq, self._files.stored_bytes or 0))
+        return self.outgoing
 
     def shut_down(self) -> None:
         """The server stops: settle what was heard and close 1012."""
-        self._answers.append(events.ShutdownRequested(self.now))
-        self._wake.set()
+        self._answer(events.ShutdownRequested(self.now))
 
-    async def _admit(self, item: bytes | events.Event, size: int = 0) -> None:
-        """Queue client input once there is room for it, and for the answers that the client has not read yet."""
+    async def _admitted(self, connection: Outgoing | None) -> bool:
+        """Wait for room for client input, and for the answers that the client has not read yet; False: it is late."""
         await self._room.wait()
         await self.outgoing.room()
+        return not self._closed and (connection is None or connection is self.outgoing)
+
+    def _queue(self, item: bytes | events.Event, size: int = 0) -> None:
         self._waiting_bytes += size + ITEM_BYTES
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self._room.clear()
         self._input.append(item)
         self._wake.set()
 
-    def _put(self, event: events.Event) -> None:
-        self._waiting_bytes += ITEM_BYTES
-        self._input.append(event)
+    def _answer(self, event: events.Event | _Resumption) -> None:
+        self._answers.append(event)
         self._wake.set()
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Drive the session until it has closed; never raises but for cancellation."""
+        """Drive the session until it is over and nobody may ask for its end any more; only cancellation raises."""
         try:
-            await self._receive(events.SessionStarted(self.now))
+            await self._receive(events.ServerRestarted(self.now) if self._restored else events.SessionStarted(self.now))
             while not self._closed:
                 await self._next()
+            if self.session.state is State.CLOSED:
+                await self._linger()
         except asyncio.CancelledError:
-            self._abort(restarting(), 1012)
+            self._abort(restarting(resumable=self.resumable), 1012)
             raise
         except SpeechlaneError as problem:
             self._abort(problem)
@@ -154,25 +208,54 @@ class LiveDriver:
             _LOGGER.exception("session %s failed", self._head.session)
             self._abort(StorageFailed("internal_error", "The server failed. Open a new session and report the time."))
         finally:
-            self._closed = True
-            self._room.set()
-            for task in self._decodes.values():
-                task.cancel()
-            self.outgoing.close()
-            if self._log is not None:
-                self._log.close()
+            self._let_go()
+
+    async def _linger(self) -> None:
+        """Tell the end again, for the resume window, to a client that did not get it; then delete what was stored."""
+        self._let_go()
+        if self._files is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._head.limits.resume_window_ms / 1_000):
+                while True:
+                    while self._answers:
+                        answer = self._answers.popleft()
+                        if isinstance(answer, _Resumption):
+                            await self._resume(answer)
+                    self._wake.clear()
+                    await self._wake.wait()
+        self._files.end()
+
+    def _let_go(self) -> None:
+        self._closed = True
+        self._room.set()
+        self._decodes.withdraw_all()
+        self.outgoing.close()
+        self._intake.forget()
+        self._input.clear()
+        if self._files is not None:
+            self._files.close()
 
     async def _next(self) -> None:
         self._wake.clear()
+        blocks = self._intake.blocks
         if self._answers:
-            await self._receive(self._answers.popleft())
-        elif self._blocks and self.session.backlog < MAX_BACKLOG:
-            block = self._blocks.popleft()
-            await self._receive(events.AudioReceived(self.now, block.position, block.received_bytes, block.scores))
-        elif self._input and not self._blocks:
+            answer = self._answers.popleft()
+            await (self._resume(answer) if isinstance(answer, _Resumption) else self._receive(answer))
+        elif blocks and self.session.backlog < MAX_BACKLOG:
+            block = blocks.popleft()
+            stored = self._files.stored_bytes if self._files is not None else None
+            event = events.AudioReceived(self.now, block.position, block.received_bytes, block.scores, stored)
+            await self._receive(event)
+        elif self._input and not blocks:
             await self._take(self._input.popleft())
         else:
             await self._sleep()
+
+    async def _resume(self, taken: _Resumption) -> None:
+        if taken.outgoing is self.outgoing:  # else a newer one follows
+            taken.outgoing.open()
+            await self._receive(events.ConnectionResumed(self.now, taken.after_seq, taken.stored_bytes))
 
     async def _sleep(self) -> None:
         deadline = self.session.next_deadline()
@@ -188,50 +271,17 @@ class LiveDriver:
         if self._waiting_bytes <= MAX_WAITING_BYTES:
             self._room.set()
         if isinstance(item, bytes):
-            self._received_bytes += len(item)
-            await self._hear(self._decoder.feed(item))
+            await self._intake.hear(item)
             return
         if isinstance(item, events.FlushRequested):
-            await self._hear(self._decoder.flush(), all_of_it=True)
+            await self._intake.flush()
         elif isinstance(item, events.FinishRequested):
-            tail = self._decoder.finish()
-            await self._hear(tail.samples, all_of_it=True)
-            item = events.FinishRequested(item.at, tail.dropped_bytes)
-        if self._blocks:
+            item = events.FinishRequested(item.at, await self._intake.finish())
+        if self._intake.blocks:
             self._waiting_bytes += ITEM_BYTES
             self._input.appendleft(item)  # its audio first; the decoder has nothing left, so this comes here once more
         else:
             await self._receive(item)
-
-    async def _hear(self, channels: Sequence[Samples], *, all_of_it: bool = False) -> None:
-        """Score new samples and cut them into blocks; ``all_of_it`` also lets the last, shorter block go."""
-        for start in range(0, len(channels[0]), SAMPLE_RATE):
-            pieces = [channel[start : start + SAMPLE_RATE] for channel in channels]
-            scores = await asyncio.to_thread(self._score, pieces)
-            for channel, buffer in enumerate(self._buffers):
-                buffer.append(pieces[channel])
-                self._unsent[channel].extend(scores[channel])
-            while len(self._unsent[0]) >= BLOCK_FRAMES:
-                self._cut_block(BLOCK_FRAMES, None)
-        if all_of_it and self._position_sent() < self._buffers[0].end:
-            self._cut_block(len(self._unsent[0]), self._buffers[0].end)
-
-    def _score(self, pieces: Sequence[Samples]) -> list[tuple[float, ...]]:
-        return [scorer.score(piece) for scorer, piece in zip(self._scorers, pieces, strict=True)]
-
-    def _position_sent(self) -> int:
-        return max(self._frames_sent * self._head.frame_samples, self._tail_sent)
-
-    def _cut_block(self, frames: int, position: int | None) -> None:
-        self._frames_sent += frames
-        if position is None:
-            position = self._frames_sent * self._head.frame_samples
-        else:
-            self._tail_sent = position
-        scores = tuple(tuple(unsent[:frames]) for unsent in self._unsent)
-        for unsent in self._unsent:
-            del unsent[:frames]
-        self._blocks.append(_Block(max(position, self._tail_sent), self._received_bytes, scores))
 
     # --- events in, actions out --------------------------------------------------------------------------------
 
@@ -240,56 +290,43 @@ class LiveDriver:
         self._last_at = max(self._last_at, self.now, event.at if isinstance(event, events.DeadlinePassed) else 0)
         event = replace(event, at=self._last_at)
         actions = self.session.receive(event)
-        if self._log is not None:
-            self._log.write(event, [action.message for action in actions if isinstance(action, Send)])
+        texts = [messages.encode(action.message) for action in actions if isinstance(action, Send)]
+        if self._files is not None:
+            self._files.write(event, texts)
+        sending = iter(texts)
         for action in actions:
-            await self._do(action)
+            if isinstance(action, Send):
+                self.outgoing.put(action.message, next(sending))
+            else:
+                await self._do(action)
 
     async def _do(self, action: Action) -> None:
         match action:
             case Decode():
-                self._decodes[action.request] = asyncio.create_task(self._decode(action))
+                self._decodes.start(action)
             case Withdraw():
-                task = self._decodes.pop(action.request, None)
-                if task is not None:
-                    task.cancel()
+                self._decodes.withdraw(action.request)
             case RecordChunk():
                 await self._registry.append(self._head.tenant, action.record)
-            case Send():
-                self.outgoing.put(action.message, durable=action.durable)
+            case Resend() if self._files is not None:
+                self.outgoing.put_lines(self._files.durable(action.after_seq, action.last_seq))
             case Release():
-                self._buffers[action.channel].release(action.before)
+                self._release(action)
             case Close():
                 self._closed = True
                 self.outgoing.close(action.code, action.reason)
+            case _:
+                raise AssertionError(f"{type(action).__name__} cannot be carried out here")
 
-    async def _decode(self, ask: Decode) -> None:
-        answer: events.Event
-        try:
-            samples = self._buffers[ask.channel].slice(ask.start, ask.end)
-            request = DecodeRequest(
-                samples=samples,
-                padded_samples=ask.padded,
-                language=ask.language,
-                prefix=ask.prefix,
-                options=ask.options,
-                priority=ask.priority,
-            )
-            hypothesis = await self._engine.decode(request)
-            answer = events.HypothesisReceived(self.now, ask.request, hypothesis, samples_sha256(samples))
-        except SpeechlaneError as problem:
-            if problem.retryable:
-                await asyncio.sleep(RETRY_PAUSE_S)  # the core asks again at once; a full queue needs a moment
-            answer = events.DecodeFailed(self.now, ask.request, problem.code, problem.message, problem.retryable)
-        except Exception as error:
-            _LOGGER.exception("session %s: the engine raised", self._head.session)
-            message = f"The engine raised {type(error).__name__}."
-            answer = events.DecodeFailed(self.now, ask.request, "engine_failed", message, retryable=True)
-        self._decodes.pop(ask.request, None)
-        self._answers.append(answer)
-        self._wake.set()
+    def _release(self, action: Release) -> None:
+        self._intake.buffers[action.channel].release(action.before)
+        self._released[action.channel] = action.before
+        if self._files is not None:
+            self._files.release(min(self._released))
 
     def _abort(self, problem: SpeechlaneError, code: int = 1011) -> None:
         """What the core cannot know of, a full disk say, ends the session: told, never silent."""
-        self.outgoing.put(messages.error(problem), durable=False)
+        self._closed = True
+        self.outgoing.put(message := messages.error(problem), messages.encode(message))
         self.outgoing.close(code, problem.code)
+        self._wake.set()

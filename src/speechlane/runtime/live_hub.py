@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from speechlane.audio.decoder import StreamDecoder
 from speechlane.audio.format import AudioFormat
 from speechlane.audio.gate import GateSettings
 from speechlane.engine import Engine, SpeechGateModel
-from speechlane.errors import OverCapacity
+from speechlane.errors import NotFound, OverCapacity
+from speechlane.live import Session
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
 from speechlane.provenance import Registry, digest_of
 from speechlane.router import RouteRequest, ordered_routes
+from speechlane.runtime.intake import Intake
 from speechlane.runtime.live_driver import LiveDriver
-from speechlane.runtime.session_log import SessionLog
+from speechlane.runtime.live_outgoing import Outgoing
+from speechlane.runtime.session_files import SessionFiles
 
 RETRY_AFTER_MS = 5_000
 """What a refused client is told to wait: about the time in which a session may end."""
+
+FAREWELL_S = 0.5
+"""What readers get to take the last messages when the drain time is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,15 @@ class StartRequest:
     audio: AudioFormat
     config: SessionConfig
     route: RouteRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequest:
+    """A checked ``session.resume``."""
+
+    session: str
+    resume_token: str
+    after_seq: int
 
 
 class LiveHub:
@@ -46,20 +63,25 @@ class LiveHub:
         logs: Path | None,
         limits: SessionLimits,
         max_sessions: int,
+        keep_audio: bool = False,
         policy: LivePolicy | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine, self._gate, self._registry, self._logs = engine, gate, registry, logs
-        self._limits, self._max_sessions, self._policy, self._now = limits, max_sessions, policy or LivePolicy(), now
+        # Without a log there is nothing that a lost client could be told again.
+        self._limits = limits if logs is not None else replace(limits, resume_window_ms=0)
+        self._keep_audio, self._max_sessions = keep_audio, max_sessions
+        self._policy, self._now = policy or LivePolicy(), now
         self._software = f"speechlane {version('speechlane')}, python {platform.python_version()}"
         self._resampler = f"soxr {version('soxr')}"
         self._running: dict[asyncio.Task[None], LiveDriver] = {}
+        self._connections: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
     def sessions(self) -> int:
-        """Sessions that have not closed."""
-        return len(self._running)
+        """Sessions that have not ended, those whose client may still come back among them."""
+        return sum(not driver.over for driver in self._running.values())
 
     def check_ready(self) -> None:
         """Nothing, while new sessions are taken.
@@ -105,30 +127,69 @@ class LiveHub:
             fallback=start.route.fallback or "anytime",
             frame_samples=self._gate.frame_samples,
             preprocess_digest=self._preprocess_digest(start),
+            resume_token=secrets.token_urlsafe(24) if self._limits.resume_window_ms else None,
         )
-        driver = LiveDriver(
-            head,
-            start.audio,
-            engine=self._engine,
-            gate=self._gate,
-            registry=self._registry,
-            log=SessionLog(self._logs, head) if self._logs is not None else None,
-        )
-        task = asyncio.create_task(driver.run(), name=head.session)
+        files = SessionFiles(self._logs, head, keep_audio=self._keep_audio) if self._logs is not None else None
+        decoder = StreamDecoder(start.audio, mix=head.config.timelines == 1)
+        intake = Intake(decoder, self._gate, head.frame_samples)
+        return self._run(LiveDriver(Session(head), intake, engine=self._engine, registry=self._registry, files=files))
+
+    def _run(self, driver: LiveDriver) -> LiveDriver:
+        task = asyncio.create_task(driver.run(), name=driver.session.head.session)
         self._running[task] = driver
         task.add_done_callback(self._running.pop)
         return driver
 
-    async def stop(self, drain_s: float) -> None:
-        """Take no new sessions; settle the open ones within ``drain_s`` seconds, then cut what is left."""
-        self._stopping = True
+    async def resume(self, tenant: str, ask: ResumeRequest) -> tuple[LiveDriver, Outgoing]:
+        """Give a session to a new connection, whose messages come from the second of what is returned.
+
+        Raises:
+            NotFound: ``unknown_session``: there is none of this tenant's, or the token is not its own.
+            InvalidInput: ``after_seq`` was never sent.
+            OverCapacity: ``server_stopping``.
+        """
+        self.check_ready()
         for driver in self._running.values():
-            driver.shut_down()
+            head = driver.session.head
+            if head.session == ask.session and _may_resume(head, tenant, ask):
+                return driver, driver.resume(ask.after_seq)
+        raise NotFound(
+            "unknown_session",
+            "There is no such session to resume, its time is over, or the token is another's. Send session.start.",
+            field="session",
+        )
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[None]:
+        """While a task serves a connection: `stop` waits for what it still has to deliver."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            yield
+        finally:
+            self._connections.discard(task)
+
+    async def stop(self, drain_s: float) -> None:
+        """Take no new sessions; settle the open ones and deliver it within ``drain_s`` seconds, then cut what is left.
+
+        What was cut can be resumed when the server is back, as far as that is offered.
+        """
+        self._stopping = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + drain_s
+        for task, driver in self._running.items():
+            if driver.over:
+                task.cancel()  # it only waits to tell its end again
+            else:
+                driver.shut_down()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=drain_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=max(FAREWELL_S, until - loop.time()))
 
     def _preprocess_digest(self, start: StartRequest) -> str:
         """Digest of all that is done to the sound before an engine hears it."""
@@ -142,3 +203,12 @@ class LiveHub:
                 "gate_model": self._gate.version,
             }
         )
+
+
+def _may_resume(head: SessionHead, tenant: str, ask: ResumeRequest) -> bool:
+    token = head.resume_token
+    return (
+        token is not None
+        and head.tenant == tenant
+        and secrets.compare_digest(token.encode(), ask.resume_token.encode())
+    )

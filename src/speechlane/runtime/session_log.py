@@ -7,29 +7,39 @@ synced to the disk, so the last moments before a power cut may be missing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from speechlane.errors import StorageFailed
 from speechlane.live.config import SessionHead
 from speechlane.live.events import Event
 from speechlane.live.log import event_line, head_line, message_line
-from speechlane.live.messages import Message, encode
+
+NAME = "events.jsonl"
+_READ_BYTES = 1 << 18
+_DURABLE = re.compile(rb'^\{"message":"\{\\"type\\":\\"[a-z.]+\\",\\"seq\\":(\d+)', re.MULTILINE)
 
 
 class SessionLog:
-    """``DATA/live/SESSION/events.jsonl``, append-only.
+    """``DATA/live/SESSION/events.jsonl``, append-only, readable by the server's user alone: its head holds the token.
 
     Raises (from every method but `close`):
         StorageFailed: ``log_unwritable`` with the file and what to do.
     """
 
-    def __init__(self, folder: Path, head: SessionHead) -> None:
-        self.path = folder / head.session / "events.jsonl"
+    def __init__(self, folder: Path, head: SessionHead | None) -> None:
+        """Begin the log of a session in ``folder`` / its id; with no ``head``, go on with the one in ``folder``."""
+        self.path = (folder / head.session if head is not None else folder) / NAME
+        self._file: int | None = None
+        if head is None:
+            self._size = self._cut_to_last_line()
+            return
+        self._size = 0
         try:
-            self.path.parent.mkdir(parents=True)
-            self._file: TextIO = self.path.open("x", encoding="utf-8", newline="\n")
+            self.path.parent.mkdir(mode=0o700, parents=True)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise self._failed(error) from error
         try:
@@ -41,16 +51,81 @@ class SessionLog:
             self.path.parent.rmdir()
             raise
 
-    def write(self, event: Event, messages: Sequence[Message]) -> None:
-        """Append an event and the messages that it caused."""
-        self._write([event_line(event), *(message_line(encode(message)) for message in messages)])
+    def write(self, event: Event, messages: Sequence[str]) -> None:
+        """Append an event and the messages, as they are sent, that it caused."""
+        self._write([event_line(event), *map(message_line, messages)])
 
-    def _write(self, lines: Sequence[str]) -> None:
+    def write_missing(self, messages: Sequence[str]) -> None:
+        """Append messages of the last event that a crash kept from being written."""
+        self._write([message_line(text) for text in messages])
+
+    def durable(self, after_seq: int, last_seq: int) -> Iterator[bytes]:
+        """The lines of the durable messages with ``after_seq`` < ``seq`` <= ``last_seq``, in order.
+
+        Found from the end backwards, so that it costs what it gives, not the length of the session.
+        """
+        end, offset = self._size, self._before(after_seq)
         try:
-            self._file.write("".join(lines))
-            self._file.flush()
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                while offset < end:
+                    line = file.readline()
+                    offset += len(line)
+                    found = _DURABLE.match(line)
+                    if found and after_seq < int(found[1]) <= last_seq:
+                        yield line
         except OSError as error:
             raise self._failed(error) from error
+
+    def _before(self, seq: int) -> int:
+        """The offset of a line at or before the first durable message behind ``seq``."""
+        offset, rest = self._size, b""
+        try:
+            with self.path.open("rb") as file:
+                while offset:
+                    start = max(0, offset - _READ_BYTES)
+                    file.seek(start)
+                    block = file.read(offset - start) + rest
+                    offset, first_line = start, block.find(b"\n") + 1 if start else 0
+                    if start and not first_line:
+                        rest = block  # one line fills the block: its beginning lies further before
+                        continue
+                    found = _DURABLE.search(block, first_line)
+                    if found and int(found[1]) <= seq + 1:
+                        return start + first_line
+                    rest = block[:first_line]
+        except OSError as error:
+            raise self._failed(error) from error
+        return 0
+
+    def _cut_to_last_line(self) -> int:
+        """Take away what a crash left of a last line; return the length."""
+        try:
+            with self.path.open("r+b") as file:
+                size = file.seek(0, os.SEEK_END)
+                while size:
+                    start = max(0, size - _READ_BYTES)
+                    file.seek(start)
+                    behind = file.read(size - start).rfind(b"\n") + 1
+                    size = start + behind
+                    if behind:
+                        break
+                file.truncate(size)
+                return size
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _write(self, lines: Sequence[str]) -> None:
+        data = "".join(lines).encode()
+        try:
+            if self._file is None:
+                self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            written = 0
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError as error:
+            raise self._failed(error) from error
+        self._size += len(data)
 
     def _failed(self, error: OSError) -> StorageFailed:
         return StorageFailed(
@@ -60,6 +135,8 @@ class SessionLog:
         )
 
     def close(self) -> None:
-        """Let go of the file; what was written is with the operating system already."""
-        with contextlib.suppress(OSError):
-            self._file.close()
+        """Let go of the file; what was written is with the operating system already. `write` opens it again."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+            self._file = None

@@ -7,12 +7,14 @@ import contextlib
 import logging
 
 from fastapi import APIRouter
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from speechlane.errors import InvalidInput, NotAuthenticated, NotFound, OverCapacity, SpeechlaneError
 from speechlane.live import messages
 from speechlane.runtime.live_driver import LiveDriver
-from speechlane.runtime.live_hub import LiveHub
+from speechlane.runtime.live_hub import LiveHub, ResumeRequest
+from speechlane.runtime.live_outgoing import Outgoing
 from speechlane.server.auth import Authenticator
 from speechlane.server.live_schema import Finish, Flush, Ping, read_control, read_start
 
@@ -45,13 +47,18 @@ class LiveDoor:
                 frame = await socket.receive()
             if frame["type"] == "websocket.disconnect":
                 return
-            driver = self._hub.open(tenant, read_start(frame.get("text")))
+            ask = read_start(frame.get("text"))
+            if isinstance(ask, ResumeRequest):
+                driver, outgoing = await self._hub.resume(tenant, ask)
+            else:
+                driver = self._hub.open(tenant, ask)
+                outgoing = driver.outgoing
         except WebSocketDisconnect:
             return
         except TimeoutError:
             late = InvalidInput(
                 "start_timeout",
-                f"No session.start came within {START_TIMEOUT_S} s. Send it first.",
+                f"No session.start or session.resume came within {START_TIMEOUT_S} s. Send it first.",
                 limit=START_TIMEOUT_S,
             )
             await _refuse(socket, late, 4408)
@@ -62,47 +69,56 @@ class LiveDoor:
             fault = SpeechlaneError("server_fault", "The server failed to open the session. Try again.", retryable=True)
             await _refuse(socket, fault, 1011)
         else:
-            await self._serve(socket, driver)
-
-    async def _serve(self, socket: WebSocket, driver: LiveDriver) -> None:
-        reader = asyncio.create_task(_read(socket, driver))
-        try:
-            async for text in driver.outgoing:
-                await socket.send_text(text)
-            await socket.close(driver.outgoing.close_code or 1011, driver.outgoing.close_reason)
-        except (WebSocketDisconnect, RuntimeError, OSError):
-            # The client is gone: what it said is still settled and recorded.
-            driver.finish()
-        finally:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
+            with self._hub.connected():
+                await _serve(socket, driver, outgoing)
 
 
-async def _read(socket: WebSocket, driver: LiveDriver) -> None:
-    """Feed the driver until the client has finished, broken the protocol or gone."""
+async def _serve(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing) -> None:
+    reader = asyncio.create_task(_read(socket, driver, outgoing))
+    try:
+        async for text in outgoing:
+            await socket.send_text(text)
+        await socket.close(outgoing.close_code or 1011, outgoing.close_reason)
+    except (WebSocketDisconnect, RuntimeError, OSError):
+        driver.lose(outgoing)
+    finally:
+        reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reader
+
+
+async def _read(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing) -> None:
+    """Feed the driver until the client is gone; behind its last word nothing more of it is taken."""
+    listening = True
     while True:
         frame = await socket.receive()
         if frame["type"] == "websocket.disconnect":
-            driver.finish()
+            driver.lose(outgoing)
             return
-        data = frame.get("bytes")
-        if data is not None:
-            await driver.audio(data)
-            continue
-        try:
-            control = read_control(frame["text"])
-        except InvalidInput as problem:
-            driver.break_protocol(problem)
-            return
-        match control:
-            case Flush():
-                await driver.flush(control.id)
-            case Ping():
-                await driver.ping(control.id)
-            case Finish():
-                driver.finish()
-                return
+        if listening:
+            listening = await _take(frame, driver, outgoing)
+
+
+async def _take(frame: Message, driver: LiveDriver, outgoing: Outgoing) -> bool:
+    """Hand a frame to the driver; False when it was the client's last word, or broke the protocol."""
+    data = frame.get("bytes")
+    if data is not None:
+        await driver.audio(data, outgoing)
+        return True
+    try:
+        control = read_control(frame["text"])
+    except InvalidInput as problem:
+        driver.break_protocol(problem, outgoing)
+        return False
+    match control:
+        case Flush():
+            await driver.flush(control.id, outgoing)
+        case Ping():
+            await driver.ping(control.id, outgoing)
+        case Finish():
+            driver.finish(outgoing)
+            return False
+    return True
 
 
 async def _refuse(socket: WebSocket, problem: SpeechlaneError, code: int) -> None:

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from speechlane.audio.format import AudioFormat
-from speechlane.errors import InvalidInput, NotFound
+from speechlane.errors import InvalidInput
 from speechlane.live.config import SessionConfig
 from speechlane.router import RouteRequest
-from speechlane.runtime.live_hub import StartRequest
+from speechlane.runtime.live_hub import ResumeRequest, StartRequest
 from speechlane.server.strict_json import read_json
 from speechlane.transcript import normalize_language
 
@@ -55,6 +55,13 @@ class _Start(_Strict):
     metadata: dict[str, Any] = {}
 
 
+class _Resume(_Strict):
+    type: Literal["session.resume"]
+    session: _Id
+    resume_token: _Id
+    after_seq: int = Field(ge=0)
+
+
 class Flush(_Strict):
     """``audio.flush``."""
 
@@ -79,12 +86,11 @@ Control = Flush | Finish | Ping
 _CONTROL: TypeAdapter[Control] = TypeAdapter(Annotated[Control, Field(discriminator="type")])
 
 
-def read_start(text: str | None) -> StartRequest:
+def read_start(text: str | None) -> StartRequest | ResumeRequest:
     """The first frame of a connection, checked; None when it was binary.
 
     Raises:
         InvalidInput: whatever is wrong with it, with the field, the limit and the next step.
-        NotFound: ``unknown_session`` for a ``session.resume``: this server offers none.
     """
     if text is None:
         raise InvalidInput(
@@ -92,23 +98,20 @@ def read_start(text: str | None) -> StartRequest:
         )
     fields = _object(text)
     kind = fields.get("type")
-    if kind == "session.resume":
-        raise NotFound(
-            "unknown_session",
-            "session.resume: this server keeps no sessions to resume (resume_window_s is 0). Send session.start.",
-            field="session",
-        )
-    if kind != "session.start":
+    if kind not in {"session.start", "session.resume"}:
         raise InvalidInput(
             "bad_start",
-            f"The first frame has type {kind!r}; send session.start first.",
+            f"The first frame has type {kind!r}; send session.start or session.resume first.",
             field="type",
             limit=["session.start", "session.resume"],
         )
     try:
+        if kind == "session.resume":
+            ask = _Resume.model_validate(fields)
+            return ResumeRequest(ask.session, ask.resume_token, ask.after_seq)
         start = _Start.model_validate(fields)
     except ValidationError as error:
-        raise _refusal("session.start", error) from error
+        raise _refusal(kind, error) from error
     return _checked(start)
 
 

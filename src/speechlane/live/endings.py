@@ -1,0 +1,52 @@
+"""How sessions end, and what their clients are told of it: close code, reason, error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechlane.errors import InvalidInput, OverCapacity, SpeechlaneError, TooLarge
+from speechlane.live.config import SessionLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session closes once all is settled."""
+
+    code: int
+    reason: str
+    problem: SpeechlaneError | None = None
+
+
+FINISHED = Ending(1000, "finished")
+LOST = Ending(1000, "connection lost")
+
+
+def restarting(*, resumable: bool) -> OverCapacity:
+    """What a client is told whose session the server's stop interrupts."""
+    step = "Resume the session once the server is back." if resumable else "Open a new session for what comes."
+    return OverCapacity(
+        "server_restart", f"The server is restarting; what was settled stands. {step}", retry_after_ms=1_000
+    )
+
+
+def idle(limits: SessionLimits) -> Ending:
+    """Nothing came for too long."""
+    problem = InvalidInput(
+        "idle_timeout",
+        f"Nothing came for {limits.idle_timeout_ms} ms. Send audio, silence or a ping to keep a session open.",
+        field="idle_timeout_ms",
+        limit=limits.idle_timeout_ms,
+    )
+    return Ending(4408, "idle too long", problem)
+
+
+def too_long(limits: SessionLimits) -> Ending:
+    """The session holds as much audio as one may."""
+    longest = limits.max_session_ms
+    problem = TooLarge(
+        "session_too_long",
+        f"The session has reached its limit of {longest} ms of audio. Open a new one and go on from here.",
+        field="max_session_ms",
+        limit=longest,
+    )
+    return Ending(4413, "session too long", problem)

@@ -1,0 +1,69 @@
+"""The decodes that one session waits for: each a task of its own, whose answer comes back as an event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from speechlane.audio.buffer import SampleBuffer
+from speechlane.audio.samples import samples_sha256
+from speechlane.engine import DecodeRequest, Engine
+from speechlane.errors import SpeechlaneError
+from speechlane.live import events
+from speechlane.live.actions import Decode
+
+_LOGGER = logging.getLogger(__name__)
+
+RETRY_PAUSE_S = 0.25
+"""Pause before the core learns of a failure that may pass."""
+
+
+class Decodes:
+    """Asks the engine for windows of ``buffers``; ``answer`` takes the events, which the driver stamps with a time."""
+
+    def __init__(
+        self, session: str, engine: Engine, buffers: Sequence[SampleBuffer], answer: Callable[[events.Event], None]
+    ) -> None:
+        self._session, self._engine, self._buffers, self._answer = session, engine, buffers, answer
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def start(self, ask: Decode) -> None:
+        """Ask for a window."""
+        self._tasks[ask.request] = asyncio.create_task(self._decode(ask))
+
+    def withdraw(self, request: int) -> None:
+        """Its answer is no longer wanted."""
+        task = self._tasks.pop(request, None)
+        if task is not None:
+            task.cancel()
+
+    def withdraw_all(self) -> None:
+        """The session has ended."""
+        for request in list(self._tasks):
+            self.withdraw(request)
+
+    async def _decode(self, ask: Decode) -> None:
+        answer: events.Event
+        try:
+            samples = self._buffers[ask.channel].slice(ask.start, ask.end)
+            request = DecodeRequest(
+                samples=samples,
+                padded_samples=ask.padded,
+                language=ask.language,
+                prefix=ask.prefix,
+                options=ask.options,
+                priority=ask.priority,
+            )
+            hypothesis = await self._engine.decode(request)
+            answer = events.HypothesisReceived(0, ask.request, hypothesis, samples_sha256(samples))
+        except SpeechlaneError as problem:
+            if problem.retryable:
+                await asyncio.sleep(RETRY_PAUSE_S)  # the core asks again at once; a full queue needs a moment
+            answer = events.DecodeFailed(0, ask.request, problem.code, problem.message, problem.retryable)
+        except Exception as error:
+            _LOGGER.exception("session %s: the engine raised", self._session)
+            message = f"The engine raised {type(error).__name__}."
+            answer = events.DecodeFailed(0, ask.request, "engine_failed", message, retryable=True)
+        self._tasks.pop(ask.request, None)
+        self._answer(answer)
