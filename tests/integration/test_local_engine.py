@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 from speechlane.audio import SAMPLE_RATE, Samples
 from speechlane.engine import DecodeOptions, DecodeRequest, Hypothesis
 from speechlane.errors import ConfigurationInvalid, EngineFailed, ModelUnavailable
+from speechlane.local.ctranslate import WAIT_POLICY, library
 from speechlane.local.whisper import WhisperDecoder
 
 pytestmark = pytest.mark.integration
@@ -157,9 +161,45 @@ def test_broken_weights_are_told(tmp_path: Path) -> None:
     assert "speechlane models pull tiny.en" in refused.value.message
 
 
-@pytest.mark.parametrize("setting", [{"device": "abacus"}, {"compute_type": "int3"}])
-def test_an_impossible_device_is_told(tiny_en: Path, setting: dict[str, str]) -> None:
-    """A device or compute type that this machine lacks is the configuration's fault."""
+@pytest.mark.parametrize(
+    ("code", "setting"),
+    [
+        ("unsupported_device", {"device": "abacus"}),
+        ("unsupported_device", {"device": "cuda"}),
+        ("unsupported_compute_type", {"compute_type": "int3"}),
+    ],
+)
+def test_an_impossible_device_is_told(
+    tiny_en: Path, code: str, setting: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device or compute type that this machine lacks is refused by its setting's name; the weights get no blame."""
+    monkeypatch.setattr(library(), "get_cuda_device_count", lambda: 0)
     with pytest.raises(ConfigurationInvalid) as refused:
         WhisperDecoder(tiny_en, model="tiny.en", revision=None, digest=None, **setting)
-    assert refused.value.code == "unsupported_device"
+    assert (refused.value.code, refused.value.field) == (code, *setting)
+    assert "pull" not in refused.value.message
+
+
+def test_auto_takes_the_device_there_is(tiny_en: Path, jfk: Samples) -> None:
+    """Device auto loads on a machine with or without a GPU, and the identity tells which it was."""
+    decoder = WhisperDecoder(tiny_en, model="tiny.en", revision=None, digest=None, device="auto", compute_type="auto")
+    assert decoder.identity.device == ("cuda" if library().get_cuda_device_count() else "cpu")
+    assert "country" in hear(decoder, jfk).text
+    decoder.close()
+
+
+def test_waiting_threads_do_not_spin() -> None:
+    """The library is set up to let waiting threads sleep, before it is loaded; an operator's own value stays."""
+    for own, found in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        environment = {name: value for name, value in os.environ.items() if name != WAIT_POLICY}
+        environment |= {WAIT_POLICY: own} if own else {}
+        # OpenMP tells its settings when it is loaded, which is when it reads them.
+        code = "from speechlane.local.ctranslate import library; library()"
+        told = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment | {"OMP_DISPLAY_ENV": "true"},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stderr
+        assert f"{WAIT_POLICY} = '{found}'" in told

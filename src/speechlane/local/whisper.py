@@ -19,7 +19,8 @@ import numpy as np
 from speechlane.audio import SAMPLE_RATE
 from speechlane.engine import Capabilities, EngineIdentity, Hypothesis
 from speechlane.engine.checks import check_request, invalid_prefix
-from speechlane.errors import ConfigurationInvalid, EngineFailed, ModelUnavailable
+from speechlane.errors import EngineFailed
+from speechlane.local.ctranslate import library, open_whisper, unreadable
 from speechlane.local.whisper_words import is_repetitive, spoken_tokens, timed_words
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class WhisperDecoder:
 
     Raises:
         ModelUnavailable: ``model_unreadable``, the folder does not hold a model that CTranslate2 can load.
-        ConfigurationInvalid: ``unsupported_device``, the device or compute type is not to be had here.
+        ConfigurationInvalid: ``unsupported_device`` or ``unsupported_compute_type``, not to be had on this machine.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class WhisperDecoder:
         threads: int = 0,
     ) -> None:
         # Imported here: together they cost 0.2 s, which a command that only lists models should not pay.
-        import ctranslate2  # noqa: PLC0415 - see above
+        ctranslate2 = library()
         import faster_whisper  # noqa: PLC0415 - see above
         import tokenizers  # noqa: PLC0415 - see above
         from faster_whisper.feature_extractor import FeatureExtractor  # noqa: PLC0415 - see above
@@ -107,25 +108,12 @@ class WhisperDecoder:
 
         self._storage = ctranslate2.StorageView
         self._tokenizer_class = Tokenizer
+        self._model = open_whisper(folder, model=model, device=device, compute_type=compute_type, threads=threads)
         try:
-            self._model = ctranslate2.models.Whisper(
-                str(folder), device=device, compute_type=compute_type, intra_threads=threads
-            )
             self._vocabulary = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigurationInvalid(
-                "unsupported_device",
-                f"device {device!r} with compute_type {compute_type!r} cannot be used here: {error}. "
-                "Use device cpu with compute_type int8.",
-                field="compute_type",
-            ) from error
-        except Exception as error:  # tokenizers raises bare Exception, CTranslate2 RuntimeError
-            raise ModelUnavailable(
-                "model_unreadable",
-                f"{model}: the weights in {folder} cannot be loaded: {error}. "
-                f"Run `speechlane models verify {model}`, then `speechlane models pull {model}`.",
-            ) from error
+        except Exception as error:  # tokenizers raises bare Exception
+            raise unreadable(folder, model, error) from error
         self._features = FeatureExtractor(feature_size=self._model.n_mels)
         self._tokenizers: dict[str, Any] = {}
         self._whisper_names = self._known_languages(config)

@@ -1,0 +1,72 @@
+"""The one door to CTranslate2: how its library is set up, and what it says of a device or of weights in our words."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from speechlane.errors import ConfigurationInvalid, ModelUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DEVICES = ("cpu", "cuda", "auto")
+WAIT_POLICY = "OMP_WAIT_POLICY"
+
+
+def library() -> Any:
+    """The module ``ctranslate2``.
+
+    Its wheel brings GNU's OpenMP, whose threads spin while they wait for each other unless this is set before the first
+    import. Where other programs want the cores, spinning keeps the very thread waited for from its core
+    (benchmarks/reports/engine-threads.md). An operator's own value stays.
+    """
+    os.environ.setdefault(WAIT_POLICY, "PASSIVE")
+    import ctranslate2  # noqa: PLC0415 - costs 0.1 s, which a command that only lists models should not pay
+
+    return ctranslate2
+
+
+def open_whisper(folder: Path, *, model: str, device: str, compute_type: str, threads: int) -> Any:
+    """A ``ctranslate2.models.Whisper``; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        ConfigurationInvalid: ``unsupported_device`` or ``unsupported_compute_type``, not to be had on this machine.
+        ModelUnavailable: ``model_unreadable``, the folder does not hold a model that CTranslate2 can load.
+    """
+    ctranslate2 = library()
+    if device not in _DEVICES:
+        raise ConfigurationInvalid(
+            "unsupported_device",
+            f"device: {device!r} is unknown. Use one of {', '.join(_DEVICES)}.",
+            field="device",
+            limit=list(_DEVICES),
+        )
+    if device == "cuda" and ctranslate2.get_cuda_device_count() == 0:
+        raise ConfigurationInvalid(
+            "unsupported_device",
+            "device: cuda was asked for, and no NVIDIA GPU with a fitting driver is to be seen here. Use device cpu, "
+            "or auto, which takes a GPU where there is one; inside a container start it with --gpus all.",
+            field="device",
+            limit=["cpu", "auto"],
+        )
+    try:
+        return ctranslate2.models.Whisper(str(folder), device=device, compute_type=compute_type, intra_threads=threads)
+    except ValueError as error:
+        raise ConfigurationInvalid(
+            "unsupported_compute_type",
+            f"compute_type: {compute_type!r} cannot be used on device {device!r} here: {error}. "
+            "Use int8 on a CPU, float16 on a GPU, or auto.",
+            field="compute_type",
+        ) from error
+    except RuntimeError as error:
+        raise unreadable(folder, model, error) from error
+
+
+def unreadable(folder: Path, model: str, error: Exception) -> ModelUnavailable:
+    """The refusal of a folder whose files cannot be loaded."""
+    return ModelUnavailable(
+        "model_unreadable",
+        f"{model}: the weights in {folder} cannot be loaded: {error}. "
+        f"Run `speechlane models verify {model}`, then `speechlane models pull {model}`.",
+    )
