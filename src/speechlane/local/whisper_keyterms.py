@@ -1,0 +1,26 @@
+"""Keyterms as Whisper can take them: as text that was "said before" the window, where it takes spellings from.
+
+Words alone stand there: timestamps or task tokens would say that something was heard. As faster-whisper's ``hotwords``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_TOKENS = 112
+"""Tokens of keyterms at most, about forty names: half of what Whisper was trained to see before a window."""
+
+
+def keyterm_tokens(keyterms: Sequence[str], vocabulary: Any) -> list[int]:
+    """The tokens of the first keyterms that fit, with commas between; ``vocabulary`` is a ``tokenizers.Tokenizer``."""
+    tokens: list[int] = []
+    for term in keyterms:
+        text = ("," if tokens else "") + " " + " ".join(term.split())
+        more = vocabulary.encode(text, add_special_tokens=False).ids
+        if len(tokens) + len(more) > MOST_TOKENS:
+            break
+        tokens += more
+    return tokens
