@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,17 +21,43 @@ class Tail(NamedTuple):
     dropped_bytes: int
 
 
+class LiveDecoder(Protocol):
+    """Any stream's bytes, cut anywhere, to samples at 16 kHz; fed the same bytes again, it gives the same samples."""
+
+    channels: int
+    """How many timelines come out: the length of every list of samples."""
+    blocking: bool
+    """Whether a piece may take milliseconds, so that it is called off an event loop."""
+
+    def pieces(self, data: bytes) -> Iterator[list[Samples]]:
+        """Take the stream's next bytes; give the samples that are ready, one array a channel, all of one length.
+
+        Of compressed sound a few bytes may hold hours: the caller takes one piece after another, as it has room, and
+        all of them before the next bytes.
+
+        Raises:
+            InvalidAudio: the bytes are not the stream that was announced.
+        """
+
+    def flush(self) -> list[Samples]:
+        """Bring out what is held back, for ``audio.flush``; the stream goes on. Raises as `pieces` does."""
+
+    def finish(self) -> Tail:
+        """Bring out the rest. Raises as `pieces` does."""
+
+
 class StreamDecoder:
-    """Decodes one live stream; ``mix`` averages its channels into one, else each keeps its own timeline.
+    """Decodes one live stream of raw samples; ``mix`` averages its channels into one, else each keeps its own timeline.
 
     How the bytes are cut changes no sample. A partial sample frame waits for its rest. Output lags input by what
     `Resampler` states for the sample rate (nothing at 16 kHz).
     """
 
+    blocking = False
+
     def __init__(self, audio_format: AudioFormat, *, mix: bool) -> None:
         self.format = audio_format
         self.channels = 1 if mix else audio_format.channels
-        """How many timelines come out: the length of every list of samples."""
         self._mix = mix
         self._resampler = Resampler(audio_format.sample_rate, self.channels)
         self._partial = b""
@@ -42,6 +69,10 @@ class StreamDecoder:
         self._partial = data[whole:]
         frames = decode_frames(data[:whole], self.format)
         return split(self._resampler.process(downmix(frames) if self._mix else frames))
+
+    def pieces(self, data: bytes) -> Iterator[list[Samples]]:
+        """What `feed` gives, in one piece: raw samples never swell."""
+        yield self.feed(data)
 
     def flush(self) -> list[Samples]:
         """Bring out what the resampler holds back, for ``audio.flush``; the stream goes on."""

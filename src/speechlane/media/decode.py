@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import av
 import numpy as np
@@ -18,15 +18,15 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from numpy.typing import NDArray
 
 from speechlane.audio import SAMPLE_RATE, Resampler, Samples
 from speechlane.audio.format import MAX_CHANNELS
-from speechlane.audio.frames import Frames, downmix, sanitize, split
+from speechlane.audio.frames import Frames, downmix, split
 from speechlane.errors import InvalidAudio, InvalidInput, TooLarge
 from speechlane.media.headers import is_cut_off
 from speechlane.media.opening import open_container
 from speechlane.media.probe import MediaInfo, audio_stream, check_frames, describe
+from speechlane.media.samples import to_floats
 from speechlane.media.timeline import Timeline
 
 BLOCK = SAMPLE_RATE
@@ -149,7 +149,7 @@ class AudioFile:
 
     def _channels_of(self, frame: AudioFrame) -> Frames:
         """The frame as float32, shape (n, channels)."""
-        values = _floats(frame)
+        values = to_floats(frame)
         if self._mix:
             return downmix(values)
         if values.shape[1] == self.channels:
@@ -225,21 +225,3 @@ def read_pcm16(path: str | os.PathLike[str], *, track: int = 0) -> Iterator[byte
     with open_audio(path, track=track) as audio:
         for (samples,) in audio.blocks():
             yield np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()
-
-
-def _floats(frame: AudioFrame) -> Frames:
-    """Any of FFmpeg's sample formats as float32 within -1..1, shape (n, channels)."""
-    try:
-        values: NDArray[Any] = frame.to_ndarray()  # planar: (channels, n); packed: (1, n * channels)
-    except ValueError as error:
-        raise InvalidAudio(
-            "unsupported_codec",
-            f"The file's samples ({frame.format.name}) cannot be read here. Convert it, for example to FLAC.",
-            field="file",
-        ) from error
-    values = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
-    if values.dtype == np.uint8:
-        return (values.astype(np.float32) - 128) / np.float32(128)
-    if values.dtype.kind == "i":
-        return (values / (1 << (8 * values.dtype.itemsize - 1))).astype(np.float32)
-    return sanitize(values)

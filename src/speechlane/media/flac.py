@@ -1,0 +1,143 @@
+"""FLAC as it arrives (RFC 9639).
+
+Own, because FFmpeg's parser holds ten frames back to be sure where each begins: 2.5 s of sound at 16 kHz with the
+usual frames of 4096 samples. Here a frame ends where a header follows whose checksum and number are the next ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from speechlane.media.framing import (
+    MAX_UNIT,
+    ByteSource,
+    EndOfStreamError,
+    Header,
+    Packet,
+    Units,
+    Waiting,
+    invalid_audio,
+    wrong_beginning,
+)
+from speechlane.media.mpeg import skip_id3
+
+_MARK = b"fLaC"
+_STREAMINFO = 0
+_LAST_BLOCK = 0x80
+_HEADER_MAX = 16  # bytes: 4, a number of up to 7, block size and rate of up to 2 each, the checksum
+_VARIABLE = 0x01  # of the second byte: headers count samples, not frames
+
+_BLOCK_SIZES = {1: 192, **{code: 144 << code for code in range(2, 6)}, **{code: 1 << code for code in range(8, 16)}}
+_BLOCK_SIZE_BYTES = {6: 1, 7: 2}
+_RATE_BYTES = {12: 1, 13: 2, 14: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class _FrameHeader:
+    number: int
+    samples: int
+    variable: bool
+
+    @property
+    def next_number(self) -> int:
+        return self.number + (self.samples if self.variable else 1)
+
+
+def flac_units(source: ByteSource) -> Units:
+    """The stream's header, then its frames, each once the next has begun, the stream has ended or is flushed."""
+    yield from skip_id3(source)
+    head = yield from source.peek(12)
+    if head[:4] != _MARK:
+        raise wrong_beginning("flac", head)
+    yield from source.read(4)
+    last = False
+    while not last:
+        block = yield from source.read(4)
+        last, kind, size = bool(block[0] & _LAST_BLOCK), block[0] & 0x7F, int.from_bytes(block[1:], "big")
+        if kind == _STREAMINFO:
+            yield Header("flac", (yield from source.read(size)))
+        else:
+            yield from source.skip(size)
+    while True:
+        frame = yield from _frame(source)
+        yield Packet(frame)
+
+
+def _frame(source: ByteSource) -> Waiting:
+    while len(source) < _HEADER_MAX:
+        yield from source.more()
+    header = _read_header(source.view(0, _HEADER_MAX))
+    if header is None:
+        raise invalid_audio("The FLAC is damaged: a frame does not begin where the one before it ends.")
+    sync = source.view(0, 2)
+    at = 2
+    while len(source) <= MAX_UNIT:
+        at = source.find(sync, at)
+        if at < 0:
+            at = max(2, len(source) - 1)
+        elif at + _HEADER_MAX <= len(source):
+            following = _read_header(source.view(at, at + _HEADER_MAX))
+            if following is not None and following.number == header.next_number:
+                return (yield from source.read(at))
+            at += 1
+            continue
+        if source.flushing and _crc16(source.view(0, len(source))) == 0:
+            break
+        try:
+            yield from source.more()
+        except EndOfStreamError:
+            break
+    return (yield from source.read(len(source)))
+
+
+def _read_header(data: bytes) -> _FrameHeader | None:
+    """RFC 9639, section 9.1; None: no header begins here."""
+    size_code, rate_code = data[2] >> 4, data[2] & 0x0F
+    if data[0] != 0xFF or data[1] & 0xFE != 0xF8 or size_code == 0 or rate_code == 15 or data[3] & 1:  # noqa: PLR2004
+        return None
+    # The number is coded like UTF-8, in up to 7 bytes: leading ones of the first count its bytes, if more than one.
+    ones = 8 - (data[4] ^ 0xFF).bit_length()
+    width = max(1, ones)
+    if ones in {1, 8}:
+        return None
+    number = data[4] & (0x7F >> ones)
+    for byte in data[5 : 4 + width]:
+        if byte >> 6 != 0b10:
+            return None
+        number = number << 6 | byte & 0x3F
+    at = 4 + width
+    extra = _BLOCK_SIZE_BYTES.get(size_code, 0)
+    samples = int.from_bytes(data[at : at + extra], "big") + 1 if extra else _BLOCK_SIZES[size_code]
+    end = at + extra + _RATE_BYTES.get(rate_code, 0)
+    if _crc8(data[: end + 1]):
+        return None
+    return _FrameHeader(number, samples, bool(data[1] & _VARIABLE))
+
+
+def _crc8(data: bytes) -> int:
+    """0 over a header with its checksum: x^8 + x^2 + x + 1."""
+    crc = 0
+    for byte in data:
+        crc = _table(8, 0x07)[crc ^ byte]
+    return crc
+
+
+def _crc16(data: bytes) -> int:
+    """0 over a frame with its checksum: x^16 + x^15 + x^2 + 1."""
+    crc, table = 0, _table(16, 0x8005)
+    for byte in data:
+        crc = (crc << 8 & 0xFFFF) ^ table[crc >> 8 ^ byte]
+    return crc
+
+
+@cache
+def _table(bits: int, polynomial: int) -> tuple[int, ...]:
+    top, mask = 1 << (bits - 1), (1 << bits) - 1
+    table = []
+    for byte in range(256):
+        crc = byte << (bits - 8)
+        for _ in range(8):
+            crc = (crc << 1 ^ polynomial if crc & top else crc << 1) & mask
+        table.append(crc)
+    return tuple(table)

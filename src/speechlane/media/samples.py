@@ -1,0 +1,30 @@
+"""FFmpeg's decoded frames as the samples that everything else here works on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from av.audio.frame import AudioFrame
+from numpy.typing import NDArray
+
+from speechlane.audio.frames import Frames, sanitize
+from speechlane.errors import InvalidAudio
+
+
+def to_floats(frame: AudioFrame) -> Frames:
+    """Any of FFmpeg's sample formats as float32 within -1..1, shape (n, channels)."""
+    try:
+        values: NDArray[Any] = frame.to_ndarray()  # planar: (channels, n); packed: (1, n * channels)
+    except ValueError as error:
+        raise InvalidAudio(
+            "unsupported_codec",
+            f"The file's samples ({frame.format.name}) cannot be read here. Convert it, for example to FLAC.",
+            field="file",
+        ) from error
+    values = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
+    if values.dtype == np.uint8:
+        return (values.astype(np.float32) - 128) / np.float32(128)
+    if values.dtype.kind == "i":
+        return (values / (1 << (8 * values.dtype.itemsize - 1))).astype(np.float32)
+    return sanitize(values)
