@@ -13,7 +13,8 @@ class SessionConfig:
     """The client's ``session.start``, checked.
 
     ``timelines``: channels kept apart (1 when mixed). ``sample_rate`` (Hz) and ``bytes_per_frame`` describe the
-    client's own stream, for ``audio.ack``. ``language``: canonical BCP-47 tag, None to detect.
+    client's own stream, for ``audio.ack``; 0 in a container, whose bytes tell no position. ``language``:
+    canonical BCP-47 tag, None to detect.
     """
 
     encoding: str

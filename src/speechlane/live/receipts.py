@@ -43,7 +43,10 @@ class Receipts:
             replay_from = min(frames * self._config.bytes_per_frame, self._received)
         if (self._received, replay_from) != self._told:
             self._told = (self._received, replay_from)
-            ms = position_to_ms(settled) if self._stored is None else self._ms(replay_from, position)
+            if self._stored is not None:
+                ms = self._ms(replay_from, position)
+            else:
+                ms = position_to_ms(settled) if self._config.bytes_per_frame else 0
             self._out.send(messages.audio_ack(self._received, replay_from, ms))
 
     def resume(self, event: ConnectionResumed, position: int) -> None:

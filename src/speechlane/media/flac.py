@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from speechlane.media.framing import (
-    MAX_UNIT,
     ByteSource,
     EndOfStreamError,
     Header,
@@ -51,28 +50,35 @@ def flac_units(source: ByteSource) -> Units:
     if head[:4] != _MARK:
         raise wrong_beginning("flac", head)
     yield from source.read(4)
-    last = False
+    last, sample_bits = False, 0
     while not last:
         block = yield from source.read(4)
         last, kind, size = bool(block[0] & _LAST_BLOCK), block[0] & 0x7F, int.from_bytes(block[1:], "big")
         if kind == _STREAMINFO:
-            yield Header("flac", (yield from source.read(size)))
+            info = yield from source.read(size)
+            # 20 bits of rate, 3 of channels - 1, 5 of bits - 1 (section 8.2)
+            packed = int.from_bytes(info[10:14], "big") >> 4
+            sample_bits = ((packed >> 5 & 0x07) + 1) * ((packed & 0x1F) + 2)  # one more: of a difference of channels
+            yield Header("flac", info)
         else:
             yield from source.skip(size)
+    if not sample_bits:
+        raise invalid_audio("The FLAC has no STREAMINFO.")
     while True:
-        frame = yield from _frame(source)
+        frame = yield from _frame(source, sample_bits)
         yield Packet(frame)
 
 
-def _frame(source: ByteSource) -> Waiting:
+def _frame(source: ByteSource, sample_bits: int) -> Waiting:
     while len(source) < _HEADER_MAX:
         yield from source.more()
     header = _read_header(source.view(0, _HEADER_MAX))
     if header is None:
         raise invalid_audio("The FLAC is damaged: a frame does not begin where the one before it ends.")
+    longest = 2 * (header.samples * sample_bits // 8 + _HEADER_MAX)  # twice what it takes without compression
     sync = source.view(0, 2)
     at = 2
-    while len(source) <= MAX_UNIT:
+    while True:
         at = source.find(sync, at)
         if at < 0:
             at = max(2, len(source) - 1)
@@ -82,6 +88,8 @@ def _frame(source: ByteSource) -> Waiting:
                 return (yield from source.read(at))
             at += 1
             continue
+        if len(source) > longest:
+            raise invalid_audio("The FLAC is damaged: no frame begins where the one before it must have ended.")
         if source.flushing and _crc16(source.view(0, len(source))) == 0:
             break
         try:
@@ -94,7 +102,7 @@ def _frame(source: ByteSource) -> Waiting:
 def _read_header(data: bytes) -> _FrameHeader | None:
     """RFC 9639, section 9.1; None: no header begins here."""
     size_code, rate_code = data[2] >> 4, data[2] & 0x0F
-    if data[0] != 0xFF or data[1] & 0xFE != 0xF8 or size_code == 0 or rate_code == 15 or data[3] & 1:  # noqa: PLR2004
+    if data[0] != 0xFF or data[1] & 0xFE != 0xF8 or size_code == 0 or rate_code == 15 or data[3] & 1:
         return None
     # The number is coded like UTF-8, in up to 7 bytes: leading ones of the first count its bytes, if more than one.
     ones = 8 - (data[4] ^ 0xFF).bit_length()

@@ -9,7 +9,6 @@ from av.codec.context import CodecContext
 
 from speechlane.media.framing import (
     ByteSource,
-    EndOfStreamError,
     Header,
     Packet,
     Units,
@@ -28,7 +27,8 @@ _DECODER_DELAY = 529
 def mp3_units(source: ByteSource) -> Units:
     """MPEG audio frames; the Xing or Info frame, which holds no sound, tells the encoder's delay."""
     head = yield from _beginning(source)
-    if head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or not head[1] & 0x06:
+    # ISO/IEC 11172-3, section 2.4.1.3: sync, layer III, neither bit rate nor sample rate of the reserved values
+    if head[0] != 0xFF or head[1] & 0xE6 != 0xE2 or head[2] >> 4 == 0xF or head[2] & 0x0C == 0x0C:
         raise wrong_beginning("mp3", head)
     begun = False
     for frame in _frames(source, "mp3"):
@@ -72,11 +72,7 @@ def _frames(source: ByteSource, codec: str) -> Generator[bytes | None, None, Non
     parser = CodecContext.create(codec, "r")
     garbage = 0
     while True:
-        try:
-            data = yield from source.some(_READ)
-        except EndOfStreamError:
-            yield from _parsed(parser, None)
-            return
+        data = yield from source.some(_READ)
         frames = _parsed(parser, data)
         garbage = 0 if frames else garbage + len(data)
         if garbage > _MAX_GARBAGE:
@@ -84,7 +80,7 @@ def _frames(source: ByteSource, codec: str) -> Generator[bytes | None, None, Non
         yield from frames
 
 
-def _parsed(parser: CodecContext, data: bytes | None) -> list[bytes]:
+def _parsed(parser: CodecContext, data: bytes) -> list[bytes]:
     try:
         return [bytes(packet) for packet in parser.parse(data)]
     except av.FFmpegError as error:

@@ -73,7 +73,7 @@ def _units(stream: _Stream, granule: int) -> Units:
         stream.packets += 1
         if stream.packets == 1:
             yield opus_header(packet)
-        elif stream.packets > 2:  # noqa: PLR2004  the second holds the comments
+        elif stream.packets > 2:
             sound.append(packet)
     padding = _padding(stream, sound, granule) if stream.ended else 0
     discards: list[int] = []

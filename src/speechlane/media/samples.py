@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
@@ -11,9 +12,14 @@ from numpy.typing import NDArray
 from speechlane.audio.frames import Frames, sanitize
 from speechlane.errors import InvalidAudio
 
+_PLANES = 8
+"""From so many planes on PyAV reads past the end of FFmpeg's list of them (18.1, `AudioFrame.planes`)."""
+
 
 def to_floats(frame: AudioFrame) -> Frames:
     """Any of FFmpeg's sample formats as float32 within -1..1, shape (n, channels)."""
+    if frame.format.is_planar and frame.layout.nb_channels >= _PLANES:
+        (frame,) = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate).resample(frame)
     try:
         values: NDArray[Any] = frame.to_ndarray()  # planar: (channels, n); packed: (1, n * channels)
     except ValueError as error:

@@ -14,6 +14,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.codec.context import CodecContext
 from av.packet import Packet as CodedPacket
+from av.stream import Stream
 
 from speechlane.audio import AudioFormat, Resampler, Samples, StreamDecoder, Tail
 from speechlane.audio.decoder import LiveDecoder
@@ -21,7 +22,7 @@ from speechlane.audio.format import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RA
 from speechlane.audio.frames import Frames, downmix, split
 from speechlane.errors import InvalidAudio
 from speechlane.media.flac import flac_units
-from speechlane.media.framing import ByteSource, EndOfStreamError, Header, Packet, Unit, Units, invalid_audio
+from speechlane.media.framing import ByteSource, EndOfStreamError, Header, Unit, Units, invalid_audio
 from speechlane.media.mpeg import adts_units, mp3_units
 from speechlane.media.ogg import ogg_units
 from speechlane.media.riff import wav_units
@@ -65,6 +66,7 @@ class ContainerDecoder:
         self.source_channels: int | None = None
         """The stream's own channels, once its first sound is decoded."""
         self._encoding = container.encoding
+        self._fed = False
         self._source = ByteSource()
         self._units = _READERS[container.encoding](self._source)
         self._codec: AudioCodecContext | None = None
@@ -81,6 +83,7 @@ class ContainerDecoder:
         Raises:
             InvalidAudio: the bytes are not what was announced, or are damaged.
         """
+        self._fed = self._fed or bool(data)
         self._source.feed(data)
         return self._pieces()
 
@@ -97,12 +100,11 @@ class ContainerDecoder:
         Raises:
             InvalidAudio: the last of it is damaged, or it held no sound at all.
         """
-        something = len(self._source) > 0 or self._codec is not None
         self._source.end()
         pieces = list(self._pieces())
         if self._codec is not None and self._codec.is_open:
             pieces += [self._resampled([frames]) for frames in self._decoded(None)]
-        if something and self._resampler is None:
+        if self._fed and self._resampler is None:
             raise invalid_audio(f"The {self._encoding} stream ended before any of its sound.")
         return Tail(_joined([*pieces, self._rest()]), 0)
 
@@ -169,7 +171,7 @@ class ContainerDecoder:
             raise invalid_audio(f"The {self._encoding} stream's header is damaged.") from error
         self._codec, self._skip = codec, header.skip
 
-    def _decoded(self, packet: CodedPacket | None) -> list[Frames]:
+    def _decoded(self, packet: CodedPacket[Stream] | None) -> list[Frames]:
         """Shape (n, channels) at the stream's rate; a packet that does not decode is passed over."""
         if self._codec is None:
             raise invalid_audio(f"The {self._encoding} stream has sound before its header.")

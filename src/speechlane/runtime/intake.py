@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from speechlane.audio import SAMPLE_RATE, Samples
 from speechlane.audio.buffer import SampleBuffer
-from speechlane.audio.decoder import StreamDecoder
+from speechlane.audio.decoder import LiveDecoder
 from speechlane.engine import SpeechGateModel
+from speechlane.errors import InvalidAudio
+
+_Result = TypeVar("_Result")
 
 BLOCK_FRAMES = 2
 """Score frames in one block: 64 ms with Silero's 512 samples."""
@@ -54,12 +58,14 @@ class Intake:
     """
 
     def __init__(
-        self, decoder: StreamDecoder, gate: SpeechGateModel, frame_samples: int, standing: Standing | None = None
+        self, decoder: LiveDecoder, gate: SpeechGateModel, frame_samples: int, standing: Standing | None = None
     ) -> None:
         began = standing or Standing(0, 0, 0, 0)
         self.blocks: deque[Block] = deque()
         self.buffers = [SampleBuffer(began.start) for _ in range(decoder.channels)]
         self._decoder, self._frame_samples = decoder, frame_samples
+        self._pieces: Iterator[list[Samples]] | None = None  # of the bytes taken last
+        self._deaf = False  # behind sound that cannot be decoded
         self._scorers = [gate.scorer() for _ in self.buffers]
         self._unsent: list[list[float]] = [[] for _ in self.buffers]
         self._received = began.bytes
@@ -69,33 +75,72 @@ class Intake:
         self._unscored = first_frame * frame_samples - began.start
         self._known_scores = began.frames - first_frame
 
-    async def hear(self, data: bytes) -> None:
-        """Take the stream's next bytes."""
+    def take(self, data: bytes) -> None:
+        """Take the stream's next bytes, which `hear_more` decodes while ``pending``."""
         self._received += len(data)
-        await self._take(self._decoder.feed(data))
+        if not self._deaf:
+            self._pieces = self._decoder.pieces(data)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the bytes taken last may hold more sound. It waits until there is room: a few may hold hours."""
+        return self._pieces is not None
+
+    async def hear_more(self) -> None:
+        """Decode and score what comes next of the bytes taken last.
+
+        Raises:
+            InvalidAudio: it cannot be decoded. What came before it counts, what comes behind it is not heard.
+        """
+        assert self._pieces is not None
+        piece = await self._decode(next, self._pieces, None)
+        if piece is None:
+            self._pieces = None
+        else:
+            await self._take(piece)
+
+    async def hear(self, data: bytes) -> None:
+        """Take the stream's next bytes and hear all of them."""
+        self.take(data)
+        while self.pending:
+            await self.hear_more()
 
     async def flush(self) -> None:
-        """Let all go to the core that was heard so far; the stream goes on."""
-        await self._take(self._decoder.flush())
+        """Let all go to the core that was heard so far; the stream goes on. Raises as `hear_more` does."""
+        await self._take(await self._decode(self._decoder.flush))
         self._cut_rest()
 
     async def finish(self) -> int:
-        """The stream ends: let all go to the core; return the bytes of a partial sample that were dropped."""
-        tail = self._decoder.finish()
+        """The stream ends: let all go to the core; return the bytes of a partial sample that were dropped.
+
+        Raises as `hear_more` does.
+        """
+        if self._deaf:
+            return 0
+        tail = await self._decode(self._decoder.finish)
         await self._take(tail.samples)
         self._cut_rest()
         return tail.dropped_bytes
 
+    async def _decode(self, call: Callable[..., _Result], *args: object) -> _Result:
+        """Packets may take milliseconds, and go to a thread; raw samples are quicker than the way there."""
+        try:
+            return await asyncio.to_thread(call, *args) if self._decoder.blocking else call(*args)
+        except InvalidAudio:
+            self._pieces, self._deaf = None, True
+            raise
+
     async def catch_up(self) -> None:
         """After what is stored was heard again: hold all that the core has heard, were it by a flush before."""
         if self.buffers[0].end < self._position_sent:
-            await self._take(self._decoder.flush())
+            await self._take(await self._decode(self._decoder.flush))
         missing = self._position_sent - self.buffers[0].end
         if missing > 0:  # where a resampled stretch was rounded otherwise, by a sample
             await self._take([np.zeros(missing, np.float32) for _ in self.buffers])
 
     def forget(self) -> None:
         """The session is over: let go of the sound."""
+        self._pieces = None
         self.blocks.clear()
         self.buffers.clear()
         self._scorers.clear()

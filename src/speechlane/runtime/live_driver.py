@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from speechlane.audio import SAMPLE_RATE
 from speechlane.engine import Engine
-from speechlane.errors import Conflict, InvalidInput, SpeechlaneError, StorageFailed
+from speechlane.errors import Conflict, InvalidAudio, InvalidInput, SpeechlaneError, StorageFailed
 from speechlane.live import Session, events, messages
 from speechlane.live.actions import Action, Close, Decode, RecordChunk, Release, Resend, Send, Withdraw
 from speechlane.live.endings import restarting
@@ -247,8 +247,8 @@ class LiveDriver:
             stored = self._files.stored_bytes if self._files is not None else None
             event = events.AudioReceived(self.now, block.position, block.received_bytes, block.scores, stored)
             await self._receive(event)
-        elif self._input and not blocks:
-            await self._take(self._input.popleft())
+        elif not blocks and (self._intake.pending or self._input):
+            await self._listen()
         else:
             await self._sleep()
 
@@ -266,14 +266,25 @@ class LiveDriver:
         except TimeoutError:
             await self._receive(events.DeadlinePassed(max(self.now, deadline or 0)))
 
+    async def _listen(self) -> None:
+        """Hear more of the client's bytes, or take its next input; sound that cannot be decoded ends the session."""
+        try:
+            if self._intake.pending:
+                await self._intake.hear_more()
+            else:
+                await self._take(self._input.popleft())
+        except InvalidAudio as problem:
+            self._waiting_bytes += ITEM_BYTES
+            self._input.appendleft(events.ProtocolBroken(self.now, problem.code, problem.message, problem.field))
+
     async def _take(self, item: bytes | events.Event) -> None:
         self._waiting_bytes -= ITEM_BYTES + (len(item) if isinstance(item, bytes) else 0)
         if self._waiting_bytes <= MAX_WAITING_BYTES:
             self._room.set()
         if isinstance(item, bytes):
-            await self._intake.hear(item)
+            self._intake.take(item)
             return
-        if isinstance(item, events.FlushRequested):
+        if isinstance(item, events.FlushRequested | events.ProtocolBroken):
             await self._intake.flush()
         elif isinstance(item, events.FinishRequested):
             item = events.FinishRequested(item.at, await self._intake.finish())

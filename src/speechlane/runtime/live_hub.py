@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from speechlane.audio.decoder import StreamDecoder
-from speechlane.audio.format import AudioFormat
+from speechlane.audio.format import AudioFormat, ContainerFormat
 from speechlane.audio.gate import GateSettings
 from speechlane.engine import Engine, SpeechGateModel
 from speechlane.errors import NotFound, OverCapacity
 from speechlane.live import Session
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
+from speechlane.media.streaming import LIBRARIES, open_decoder
 from speechlane.provenance import Registry, digest_of
 from speechlane.router import RouteRequest, ordered_routes
 from speechlane.runtime.intake import Intake
@@ -37,7 +37,7 @@ FAREWELL_S = 0.5
 class StartRequest:
     """A checked ``session.start``: the audio format, the wishes, the route asked for."""
 
-    audio: AudioFormat
+    audio: AudioFormat | ContainerFormat
     config: SessionConfig
     route: RouteRequest
 
@@ -130,7 +130,7 @@ class LiveHub:
             resume_token=secrets.token_urlsafe(24) if self._limits.resume_window_ms else None,
         )
         files = SessionFiles(self._logs, head, keep_audio=self._keep_audio) if self._logs is not None else None
-        decoder = StreamDecoder(start.audio, mix=head.config.timelines == 1)
+        decoder = open_decoder(start.audio, head.config.timelines)
         intake = Intake(decoder, self._gate, head.frame_samples)
         return self._run(LiveDriver(Session(head), intake, engine=self._engine, registry=self._registry, files=files))
 
@@ -197,6 +197,7 @@ class LiveHub:
         return digest_of(
             {
                 "decoder": asdict(start.audio),
+                "codecs": LIBRARIES if isinstance(start.audio, ContainerFormat) else None,
                 "mix": start.config.timelines == 1,
                 "resampler": self._resampler,
                 "gate": asdict(gate),

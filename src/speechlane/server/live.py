@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 
 from fastapi import APIRouter
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from speechlane.errors import InvalidInput, NotAuthenticated, NotFound, OverCapacity, SpeechlaneError
+from speechlane.audio.format import ContainerFormat
+from speechlane.errors import InvalidAudio, InvalidInput, NotAuthenticated, NotFound, OverCapacity, SpeechlaneError
 from speechlane.live import messages
 from speechlane.runtime.live_driver import LiveDriver
-from speechlane.runtime.live_hub import LiveHub, ResumeRequest
+from speechlane.runtime.live_hub import LiveHub, ResumeRequest, StartRequest
 from speechlane.runtime.live_outgoing import Outgoing
 from speechlane.server.auth import Authenticator
+from speechlane.server.live_head import read_channels
 from speechlane.server.live_schema import Finish, Flush, Ping, read_control, read_start
 
 _LOGGER = logging.getLogger(__name__)
@@ -50,7 +53,9 @@ class LiveDoor:
             ask = read_start(frame.get("text"))
             if isinstance(ask, ResumeRequest):
                 driver, outgoing = await self._hub.resume(tenant, ask)
+                first: list[bytes] = []
             else:
+                ask, first = await _with_timelines(socket, ask)
                 driver = self._hub.open(tenant, ask)
                 outgoing = driver.outgoing
         except WebSocketDisconnect:
@@ -70,11 +75,19 @@ class LiveDoor:
             await _refuse(socket, fault, 1011)
         else:
             with self._hub.connected():
-                await _serve(socket, driver, outgoing)
+                await _serve(socket, driver, outgoing, first)
 
 
-async def _serve(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing) -> None:
-    reader = asyncio.create_task(_read(socket, driver, outgoing))
+async def _with_timelines(socket: WebSocket, start: StartRequest) -> tuple[StartRequest, list[bytes]]:
+    """A container's channels are known from its header alone; the audio read to see it comes back."""
+    if start.config.diarize != "channel" or not isinstance(start.audio, ContainerFormat):
+        return start, []
+    channels, first = await read_channels(socket, start.audio, START_TIMEOUT_S)
+    return replace(start, config=replace(start.config, timelines=channels)), first
+
+
+async def _serve(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing, first: list[bytes]) -> None:
+    reader = asyncio.create_task(_read(socket, driver, outgoing, first))
     try:
         async for text in outgoing:
             await socket.send_text(text)
@@ -87,8 +100,13 @@ async def _serve(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing) -> N
             await reader
 
 
-async def _read(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing) -> None:
-    """Feed the driver until the client is gone; behind its last word nothing more of it is taken."""
+async def _read(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing, first: list[bytes]) -> None:
+    """Feed the driver until the client is gone; behind its last word nothing more of it is taken.
+
+    ``first``: audio that was read already.
+    """
+    for data in first:
+        await driver.audio(data, outgoing)
     listening = True
     while True:
         frame = await socket.receive()
@@ -135,6 +153,8 @@ def _close_code(problem: SpeechlaneError) -> int:
             return 4404
         case OverCapacity():
             return 4429
+        case InvalidAudio():
+            return 1008
         case InvalidInput():
             return 4400
         case _:

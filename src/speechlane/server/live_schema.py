@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from speechlane.audio.format import AudioFormat
+from speechlane.audio.format import CONTAINERS, AudioFormat, ContainerFormat
 from speechlane.errors import InvalidInput
 from speechlane.live.config import SessionConfig
 from speechlane.router import RouteRequest
@@ -27,7 +27,7 @@ class _Strict(BaseModel):
 class _Audio(_Strict):
     encoding: str
     sample_rate: int | None = None
-    channels: int = 1
+    channels: int | None = None
 
 
 class _Route(_Strict):
@@ -116,12 +116,7 @@ def read_start(text: str | None) -> StartRequest | ResumeRequest:
 
 
 def _checked(start: _Start) -> StartRequest:
-    if start.audio.sample_rate is None:
-        AudioFormat(start.audio.encoding, 16_000, start.audio.channels)  # an unknown encoding is the nearer fault
-        raise InvalidInput(
-            "missing_field", "audio.sample_rate is missing; raw samples need it, in Hz.", field="audio.sample_rate"
-        )
-    audio = AudioFormat(start.audio.encoding, start.audio.sample_rate, start.audio.channels)
+    audio = _format(start.audio)
     if start.diarize == "speaker":
         raise InvalidInput(
             "diarize_unsupported",
@@ -143,11 +138,12 @@ def _checked(start: _Start) -> StartRequest:
             field="metadata",
             limit=MAX_METADATA_BYTES,
         )
+    raw = audio if isinstance(audio, AudioFormat) else None
     config = SessionConfig(
         encoding=audio.encoding,
-        sample_rate=audio.sample_rate,
-        bytes_per_frame=audio.bytes_per_frame,
-        timelines=audio.channels if start.diarize == "channel" else 1,
+        sample_rate=raw.sample_rate if raw else 0,
+        bytes_per_frame=raw.bytes_per_frame if raw else 0,
+        timelines=raw.channels if raw and start.diarize == "channel" else 1,
         language=normalize_language(start.language),
         interim=start.interim,
         words=start.words,
@@ -157,6 +153,26 @@ def _checked(start: _Start) -> StartRequest:
         metadata=start.metadata,
     )
     return StartRequest(audio, config, RouteRequest(**start.route.model_dump()))
+
+
+def _format(audio: _Audio) -> AudioFormat | ContainerFormat:
+    """Raw samples need their numbers; of a container the header alone tells them."""
+    if audio.encoding in CONTAINERS:
+        given = next((name for name in ("sample_rate", "channels") if getattr(audio, name) is not None), None)
+        if given is not None:
+            raise InvalidInput(
+                "field_not_allowed",
+                f"audio.{given} is given, but {audio.encoding} is a container, whose header tells it. Leave it out.",
+                field=f"audio.{given}",
+            )
+        return ContainerFormat(audio.encoding)
+    channels = 1 if audio.channels is None else audio.channels
+    if audio.sample_rate is None:
+        AudioFormat(audio.encoding, 16_000, channels)  # an unknown encoding is the nearer fault
+        raise InvalidInput(
+            "missing_field", "audio.sample_rate is missing; raw samples need it, in Hz.", field="audio.sample_rate"
+        )
+    return AudioFormat(audio.encoding, audio.sample_rate, channels)
 
 
 def read_control(text: str) -> Control:
