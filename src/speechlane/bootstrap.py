@@ -146,7 +146,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
         stack.push_async_callback(jobs.aclose)
 
         hub = LiveHub(
-            engine=engine,
+            engines=[engine],
             gate=gate,
             registry=registry,
             logs=folder.live if settings.event_log else None,

@@ -28,7 +28,7 @@ CONFIG = SessionConfig(encoding="pcm_f32le", sample_rate=16_000, bytes_per_frame
 async def heard(folder, cuts: list[int]) -> tuple[list[dict], list[dict]]:
     """The audio events of the session's log, times and bytes apart, and its finals without record and number."""
     hub = LiveHub(
-        engine=ScriptedEngine(WORDS),
+        engines=[ScriptedEngine(WORDS)],
         gate=ScriptedGate(WORDS),
         registry=MemoryRegistry(),
         logs=folder,

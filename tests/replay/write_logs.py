@@ -77,7 +77,7 @@ async def real_speech(folder: Path) -> None:
     with sample("jfk.wav").open("rb") as file, wave.open(file) as recording:
         audio = recording.readframes(recording.getnframes())
     hub = LiveHub(
-        engine=engine,
+        engines=[engine],
         gate=SileroGate(),
         registry=MemoryRegistry(),
         logs=folder,

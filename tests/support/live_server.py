@@ -62,7 +62,7 @@ def live_server(
     """Serve until the block ends; the hub drains at the end as the composition root lets it."""
     registry = MemoryRegistry()
     hub = LiveHub(
-        engine=engine,
+        engines=engine if isinstance(engine, list) else [engine],
         gate=ScriptedGate(words),
         registry=registry,
         logs=logs,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from speechlane.audio.buffer import SampleBuffer
 from speechlane.audio.samples import samples_sha256
-from speechlane.engine import DecodeRequest, Engine
+from speechlane.engine import DecodeRequest, Engine, StreamingEngine
 from speechlane.errors import SpeechlaneError
 from speechlane.live import events
 from speechlane.live.actions import Decode
@@ -20,12 +21,16 @@ RETRY_PAUSE_S = 0.25
 
 
 class Decodes:
-    """Asks the engine for windows of ``buffers``; ``answer`` takes the events, which the driver stamps with a time."""
+    """Asks engines, by route, for windows of ``buffers``; ``answer`` takes the events, to be stamped with a time."""
 
     def __init__(
-        self, session: str, engine: Engine, buffers: Sequence[SampleBuffer], answer: Callable[[events.Event], None]
+        self,
+        session: str,
+        engines: Sequence[Engine | StreamingEngine],
+        buffers: Sequence[SampleBuffer],
+        answer: Callable[[events.Event], None],
     ) -> None:
-        self._session, self._engine, self._buffers, self._answer = session, engine, buffers, answer
+        self._session, self._engines, self._buffers, self._answer = session, engines, buffers, answer
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     def start(self, ask: Decode) -> None:
@@ -55,7 +60,7 @@ class Decodes:
                 options=ask.options,
                 priority=ask.priority,
             )
-            hypothesis = await self._engine.decode(request)
+            hypothesis = await cast("Engine", self._engines[ask.route]).decode(request)
             answer = events.HypothesisReceived(0, ask.request, hypothesis, samples_sha256(samples))
         except SpeechlaneError as problem:
             if problem.retryable:

@@ -11,20 +11,34 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from speechlane.audio import SAMPLE_RATE
-from speechlane.engine import Engine
+from speechlane.engine import Engine, StreamingEngine
 from speechlane.errors import Conflict, InvalidAudio, InvalidInput, SpeechlaneError, StorageFailed
 from speechlane.live import Session, events, messages
-from speechlane.live.actions import Action, Close, Decode, RecordChunk, Release, Resend, Send, Withdraw
+from speechlane.live.actions import (
+    Action,
+    Close,
+    CloseStream,
+    Decode,
+    FlushStream,
+    OpenStream,
+    RecordChunk,
+    Release,
+    Resend,
+    Send,
+    SendAudio,
+    Withdraw,
+)
 from speechlane.live.endings import restarting
 from speechlane.live.states import State
 from speechlane.provenance import Registry
 from speechlane.runtime.intake import Intake
 from speechlane.runtime.live_decodes import Decodes
 from speechlane.runtime.live_outgoing import Outgoing
+from speechlane.runtime.live_streams import LiveStreams
 from speechlane.runtime.session_files import SessionFiles
 
 _LOGGER = logging.getLogger(__name__)
@@ -68,7 +82,7 @@ class LiveDriver:
         session: Session,
         intake: Intake,
         *,
-        engine: Engine,
+        engines: Sequence[Engine | StreamingEngine],
         registry: Registry,
         files: SessionFiles | None,
         restored: Restored | None = None,
@@ -83,7 +97,8 @@ class LiveDriver:
         self._input: deque[bytes | events.Event] = deque()
         self._waiting_bytes = 0
         self._answers: deque[events.Event | _Resumption] = deque()
-        self._decodes = Decodes(session.head.session, engine, intake.buffers, self._answer)
+        self._decodes = Decodes(session.head.session, engines, intake.buffers, self._answer)
+        self._streams = LiveStreams(engines, intake.buffers, self._answer)
         self._released = [0] * len(intake.buffers)
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -230,6 +245,7 @@ class LiveDriver:
         self._closed = True
         self._room.set()
         self._decodes.withdraw_all()
+        self._streams.close_all()
         self.outgoing.close()
         self._intake.forget()
         self._input.clear()
@@ -317,6 +333,8 @@ class LiveDriver:
                 self._decodes.start(action)
             case Withdraw():
                 self._decodes.withdraw(action.request)
+            case OpenStream() | SendAudio() | FlushStream() | CloseStream():
+                self._streams.do(action)
             case RecordChunk():
                 await self._registry.append(self._head.tenant, action.record)
             case Resend() if self._files is not None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import platform
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from speechlane.audio.format import AudioFormat, ContainerFormat
 from speechlane.audio.gate import GateSettings
-from speechlane.engine import Engine, SpeechGateModel
+from speechlane.engine import Engine, SpeechGateModel, StreamingEngine
 from speechlane.errors import NotFound, OverCapacity
 from speechlane.live import Session
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
 from speechlane.media.streaming import LIBRARIES, open_decoder
 from speechlane.provenance import Registry, digest_of
-from speechlane.router import RouteRequest, ordered_routes
+from speechlane.router import Route, RouteRequest, ordered_routes
 from speechlane.runtime.intake import Intake
 from speechlane.runtime.live_driver import LiveDriver
 from speechlane.runtime.live_outgoing import Outgoing
@@ -52,12 +52,15 @@ class ResumeRequest:
 
 
 class LiveHub:
-    """Opens sessions on one engine and holds them until they have closed."""
+    """Opens sessions and holds them until they have closed.
+
+    ``engines``: in order of preference; the router picks from them for each session.
+    """
 
     def __init__(
         self,
         *,
-        engine: Engine,
+        engines: Sequence[Engine | StreamingEngine],
         gate: SpeechGateModel,
         registry: Registry,
         logs: Path | None,
@@ -67,7 +70,7 @@ class LiveHub:
         policy: LivePolicy | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._engine, self._gate, self._registry, self._logs = engine, gate, registry, logs
+        self._engines, self._gate, self._registry, self._logs = tuple(engines), gate, registry, logs
         # Without a log there is nothing that a lost client could be told again.
         self._limits = limits if logs is not None else replace(limits, resume_window_ms=0)
         self._keep_audio, self._max_sessions = keep_audio, max_sessions
@@ -111,9 +114,8 @@ class LiveHub:
                 limit=self._max_sessions,
                 retry_after_ms=RETRY_AFTER_MS,
             )
-        engines = [self._engine]
         routes = ordered_routes(
-            start.route, start.config.language, [(engine.identity, engine.capabilities) for engine in engines]
+            start.route, start.config.language, [(engine.identity, engine.capabilities) for engine in self._engines]
         )
         head = SessionHead(
             session=f"ses_{secrets.token_hex(12)}",
@@ -132,7 +134,11 @@ class LiveHub:
         files = SessionFiles(self._logs, head, keep_audio=self._keep_audio) if self._logs is not None else None
         decoder = open_decoder(start.audio, head.config.timelines)
         intake = Intake(decoder, self._gate, head.frame_samples)
-        return self._run(LiveDriver(Session(head), intake, engine=self._engine, registry=self._registry, files=files))
+        engines = [self._engine_of(route) for route in routes]
+        return self._run(LiveDriver(Session(head), intake, engines=engines, registry=self._registry, files=files))
+
+    def _engine_of(self, route: Route) -> Engine | StreamingEngine:
+        return next(engine for engine in self._engines if engine.identity == route.identity)
 
     def _run(self, driver: LiveDriver) -> LiveDriver:
         task = asyncio.create_task(driver.run(), name=driver.session.head.session)
