@@ -33,6 +33,7 @@ def test_a_golden_log_replays_exactly(log):
     """Every message comes out as it was sent, and there are captions among them."""
     report = replay(lines(log))
     assert report.identical, report.difference
+    assert report.finished
     assert any(json.loads(text)["type"] == "caption.final" for text in report.messages)
 
 
@@ -51,7 +52,17 @@ def test_a_changed_word_is_noticed(log):
 def test_a_log_cut_off_by_a_crash_is_read_up_to_there():
     """Half a last line is left out; what stands before it still replays."""
     text = lines(LOGS[0])
-    assert replay([*text[:-1], text[-1][: len(text[-1]) // 2]]).identical
+    report = replay([*text[:-1], text[-1][: len(text[-1]) // 2]])
+    assert report.identical
+    assert replay(text).finished
+
+
+def test_a_log_cut_amid_its_session_is_told_as_unfinished():
+    """What is there is compared; that it is not all is said."""
+    text = lines(LOGS[0])
+    report = replay(text[: len(text) // 2])
+    assert report.identical
+    assert not report.finished
 
 
 def test_messages_missing_from_a_log_are_noticed():

@@ -15,7 +15,7 @@ from speechlane.cli.common import readable_file
 def replay(log: Path) -> None:
     """Replay a live session's event LOG and compare every message, byte for byte.
 
-    Exit code 0 when all are identical, 1 otherwise.
+    Exit code 0 when all are identical, 1 otherwise. A log that ends before its session did is told as unfinished.
     """
     from speechlane.live.replay import replay as run_again
 
@@ -24,6 +24,8 @@ def replay(log: Path) -> None:
     difference = report.difference
     if difference is None:
         click.echo(f"identical: {len(report.messages)} messages of session {report.session}")
+        if not report.finished:
+            click.echo("unfinished: the log ends before the session's end; it is compared as far as it goes")
         return
     click.echo(f"different at message {difference.number} of session {report.session}")
     click.echo(f"  logged:   {difference.logged or '(nothing)'}")

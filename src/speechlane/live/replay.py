@@ -11,6 +11,7 @@ from speechlane.live.config import SessionHead
 from speechlane.live.log import read_log
 from speechlane.live.messages import encode
 from speechlane.live.session import Session
+from speechlane.live.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class ReplayReport:
     session: str
     messages: tuple[str, ...]
     difference: Difference | None
+    finished: bool
+    """Whether the log holds the session to its end: one that a crash cut, or that still runs, does not."""
 
     @property
     def identical(self) -> bool:
@@ -59,7 +62,8 @@ def replay(lines: Iterable[str]) -> ReplayReport:
             replayed += [encode(action.message) for action in session.receive(item) if isinstance(action, Send)]
     if session is None:
         raise InvalidInput("not_a_log", "The log does not begin with a head.", field="log")
-    return ReplayReport(session.head.session, tuple(replayed), _first_difference(logged, replayed, certain))
+    difference = _first_difference(logged, replayed, certain)
+    return ReplayReport(session.head.session, tuple(replayed), difference, session.state is State.CLOSED)
 
 
 def _first_difference(logged: list[str], replayed: list[str], certain: int) -> Difference | None:

@@ -69,13 +69,6 @@ class RoutedTimeline(Timeline):
         if self._stream is None:
             super()._advance(at)
 
-    def ask_again(self, at: int) -> None:
-        if self._stream is None:
-            super().ask_again(at)
-            return
-        self.hand_over()
-        self.listen(at)
-
     # --- changing routes ---------------------------------------------------------------------------------------
 
     def hand_over(self) -> None:
