@@ -103,9 +103,8 @@ class StreamListener:
         """Show an interim result, settle a final one; return the words settled, at their places in the timeline."""
         result = event.result
         end = self.start + result.end
-        self.waiting_since = None
-        if result.final and end < self._flushed:
-            self.waiting_since = event.at
+        owed = self._flushed > (end if result.final else self.covered)
+        self.waiting_since = event.at if owed else None
         words = result.words
         if self._overlap and self.start + result.start < self.covered:
             words = behind_overlap(words, self._overlap, self.start)
