@@ -18,20 +18,7 @@ from speechlane.audio import SAMPLE_RATE
 from speechlane.engine import Engine, StreamingEngine
 from speechlane.errors import Conflict, InvalidAudio, InvalidInput, SpeechlaneError, StorageFailed
 from speechlane.live import Session, events, messages
-from speechlane.live.actions import (
-    Action,
-    Close,
-    CloseStream,
-    Decode,
-    FlushStream,
-    OpenStream,
-    RecordChunk,
-    Release,
-    Resend,
-    Send,
-    SendAudio,
-    Withdraw,
-)
+from speechlane.live.actions import Action, Close, Decode, RecordChunk, Release, Resend, Send, StreamAction, Withdraw
 from speechlane.live.endings import restarting
 from speechlane.live.states import State
 from speechlane.provenance import Registry
@@ -333,8 +320,6 @@ class LiveDriver:
                 self._decodes.start(action)
             case Withdraw():
                 self._decodes.withdraw(action.request)
-            case OpenStream() | SendAudio() | FlushStream() | CloseStream():
-                self._streams.do(action)
             case RecordChunk():
                 await self._registry.append(self._head.tenant, action.record)
             case Resend() if self._files is not None:
@@ -344,6 +329,8 @@ class LiveDriver:
             case Close():
                 self._closed = True
                 self.outgoing.close(action.code, action.reason)
+            case _ if isinstance(action, StreamAction):
+                self._streams.do(action)
             case _:
                 raise AssertionError(f"{type(action).__name__} cannot be carried out here")
 
