@@ -107,16 +107,7 @@ class Close:
     reason: str
 
 
-Action = (
-    Decode
-    | Withdraw
-    | OpenStream
-    | SendAudio
-    | FlushStream
-    | CloseStream
-    | RecordChunk
-    | Send
-    | Resend
-    | Release
-    | Close
-)
+StreamAction = OpenStream | SendAudio | FlushStream | CloseStream
+"""What is wished of an engine that listens to a stream."""
+
+Action = Decode | Withdraw | StreamAction | RecordChunk | Send | Resend | Release | Close

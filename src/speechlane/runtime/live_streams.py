@@ -19,7 +19,7 @@ from speechlane.audio.samples import samples_sha256
 from speechlane.engine import Engine, EngineStream, StreamingEngine, StreamOptions, StreamResult
 from speechlane.errors import EngineFailed, SpeechlaneError
 from speechlane.live import events
-from speechlane.live.actions import CloseStream, FlushStream, OpenStream, SendAudio
+from speechlane.live.actions import CloseStream, FlushStream, OpenStream, SendAudio, StreamAction
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -31,8 +31,6 @@ RETRY_PAUSE_S = 0.25
 
 CLOSE_TIMEOUT_S = 2
 """How long an engine may take over closing a stream."""
-
-StreamAction = OpenStream | SendAudio | FlushStream | CloseStream
 
 
 @dataclass(slots=True)
