@@ -16,16 +16,7 @@ from speechlane.audio import SAMPLE_RATE
 from speechlane.audio.gate import GateSettings, SpeechEnded, SpeechGate, SpeechStarted
 from speechlane.engine import DecodeRequest, HypothesisWord
 from speechlane.live.config import LivePolicy
-
-NORMAL = jiwer.Compose(
-    [
-        jiwer.ToLowerCase(),
-        jiwer.RemovePunctuation(),
-        jiwer.RemoveMultipleSpaces(),
-        jiwer.Strip(),
-        jiwer.ReduceToListOfListOfWords(),
-    ]
-)
+from speechlane.scoring.normalize import normalize_text
 
 
 @dataclass(frozen=True)
@@ -127,5 +118,6 @@ def changed(moments: Sequence[Sequence[str]]) -> int:
 
 
 def error_rate(texts: Sequence[tuple[str, str]]) -> float:
-    """Word error rate over pairs of (reference, heard)."""
-    return jiwer.wer([reference for reference, _ in texts], [heard for _, heard in texts], NORMAL, NORMAL)
+    """Word error rate over pairs of (reference, heard), both in Whisper's normal form of English."""
+    references, heard = ([normalize_text(text, "en") for text in column] for column in zip(*texts, strict=True))
+    return float(jiwer.wer(references, heard))

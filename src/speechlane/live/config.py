@@ -35,7 +35,9 @@ class LivePolicy:
     """How lag is traded against error; positions in samples at 16 kHz. Recorded with every session.
 
     A word is settled when two successive hypotheses agree on it (LocalAgreement-2: Liu et al. 2020; Macháček et al.
-    2023), it ends ``edge_margin`` before the window's end and ``hold_words`` words stand behind it.
+    2023) and it ends some way before the window's end: ``sure_margin`` where both give it ``sure_probability`` or more;
+    ``edge_margin`` where one gives it ``doubtful_probability`` or less, or none; between them in proportion. Unless it
+    is sure, ``hold_words`` words must stand behind it.
     """
 
     step: int = 6_400
@@ -43,9 +45,15 @@ class LivePolicy:
     first_window: int = 8_000
     """Speech heard before a segment's first decode."""
     edge_margin: int = 12_800
+    sure_margin: int = 1_600
+    doubtful_probability: float = 0.5
+    sure_probability: float = 0.95
     hold_words: int = 2
     shown_margin: int = 3_200
-    """An unstable word that ends closer to the window's end than this is likely cut, and is not shown yet."""
+    """So much silence behind a word says that it is whole."""
+    shown_probability: float = 0.7
+    """An unstable word is shown from this probability on, or once two hypotheses agree on it, or once it ends
+    twice `edge_margin` before the window's end (`shown_margin` where the engine gives no probabilities)."""
     pre_roll: int = 4_800
     """Audio before the gate's start that a segment takes in: onsets are soft."""
     post_roll: int = 3_200

@@ -10,6 +10,7 @@ from speechlane.engine import HypothesisWord
 from speechlane.live.actions import Decode
 from speechlane.live.commit import LocalAgreement, folded
 from speechlane.live.config import LivePolicy
+from speechlane.live.display import Display
 from speechlane.live.events import HypothesisReceived
 from speechlane.transcript import Word, text_of
 
@@ -55,9 +56,11 @@ class OpenSegment:
     wavering: tuple[HypothesisWord, ...] = ()
     """The words of the last answer that do not stand yet."""
     agreement: LocalAgreement = field(init=False)
+    display: Display = field(init=False)
 
     def __post_init__(self) -> None:
         self.agreement = LocalAgreement(self.policy)
+        self.display = Display(self.policy)
         self.begin(self.start)
 
     def begin(self, start: int) -> None:
@@ -161,6 +164,20 @@ def behind_overlap(
             if read[at - count : at] == texts[-count:] and abs(origin + words[at - 1].end - end) <= _NEAR:
                 return tuple(words[at:])
     return tuple(word for word in words if origin + (word.start + word.end) // 2 >= end)
+
+
+def moved(words: Sequence[HypothesisWord], by: int) -> tuple[HypothesisWord, ...]:
+    """Words whose times are offsets in a window that begins ``by`` samples earlier."""
+    return tuple(replace(word, start=max(0, word.start + by), end=max(0, word.end + by)) for word in words)
+
+
+def soft_boundary(words: Sequence[HypothesisWord], settled: int, policy: LivePolicy) -> int:
+    """Behind how many of the first ``settled`` words a caption may end, at a sentence's end or a pause; 0 for none."""
+    for cut in range(min(settled, len(words) - 1), 0, -1):
+        word, following = words[cut - 1], words[cut]
+        if word.text.rstrip().endswith(SENTENCE_ENDS) or following.start - word.end >= policy.cut_pause:
+            return cut
+    return 0
 
 
 def cut_boundary(words: Sequence[HypothesisWord], window: int, policy: LivePolicy, *, from_zero: bool) -> int:

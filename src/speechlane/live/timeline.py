@@ -17,8 +17,9 @@ from speechlane.live.captioner import Captioner
 from speechlane.live.config import SessionHead
 from speechlane.live.events import DecodeFailed, HypothesisReceived
 from speechlane.live.outbox import Outbox, decoded
+from speechlane.live.pacing import partial_is_due
 from speechlane.live.routes import Routes
-from speechlane.live.segment import SENTENCE_ENDS, OpenSegment, cut_boundary
+from speechlane.live.segment import OpenSegment, cut_boundary, moved, soft_boundary
 from speechlane.transcript.language import primary_subtag
 
 _GUARDED = 2  # loops in a row after which repetition is forbidden
@@ -144,30 +145,18 @@ class Timeline:
         while self._segments and self._asked is None:
             segment = self._segments[0]
             if segment.end is None:
-                if self._partial_is_due(segment):
+                if partial_is_due(self._policy, self._gate, segment, interim=self._config.interim):
                     first = segment.last is None
                     self._ask(at, segment, Priority.FIRST_PARTIAL if first else Priority.PARTIAL)
                 return
-            if segment.end - max(segment.start, segment.stable_end) < _SHORTEST:
-                self._settle_without_decode(segment)
-            elif segment.last is not None and segment.last[0].end >= segment.speech_end + self._policy.shown_margin:
+            if segment.last is not None and segment.last[0].end >= segment.speech_end + self._policy.shown_margin:
                 # The last partial has seen all the speech: it is the final.
-                segment.partial_decodes -= 1
+                segment.partial_decodes = max(0, segment.partial_decodes - 1)
                 self._settle(segment, *segment.last, segment.wavering)
+            elif segment.end - max(segment.start, segment.stable_end) < _SHORTEST:
+                self._settle_without_decode(segment)
             else:
                 self._ask(at, segment, Priority.FINAL)
-
-    def _partial_is_due(self, segment: OpenSegment) -> bool:
-        length = self._gate.position - segment.window_start
-        if not self._config.interim:
-            return length >= self._policy.hard_cut
-        heard_all = self._gate.speech_end + self._policy.shown_margin
-        if self._gate.position >= heard_all:
-            # A pause: one decode that has heard all the words so far; if the speech has ended, it is the final.
-            return segment.decoded_to < heard_all
-        waited = self._gate.position - segment.decoded_to
-        enough = self._policy.step if segment.last is not None else self._policy.first_window + self._policy.pre_roll
-        return waited >= enough
 
     def _ask(self, at: int, segment: OpenSegment, priority: Priority) -> None:
         if segment.last is None and not segment.stable:
@@ -265,34 +254,29 @@ class Timeline:
         self, segment: OpenSegment, ask: Decode, event: HypothesisReceived, words: tuple[HypothesisWord, ...]
     ) -> None:
         window = ask.end - ask.start
-        count = segment.agreement.update(words, window)
+        count, agreed = segment.agreement.update(words, window)
         if count:
             segment.language = segment.language or event.hypothesis.language
         if ask.end - segment.start >= self._policy.soft_cut:
-            cut = self._soft_cut(words, count)
+            cut = soft_boundary(words, count, self._policy)
             if cut:
                 behind = ask.start + (words[cut - 1].end + words[cut].start) // 2
                 self._settle(segment, ask, event, words[:cut], behind=behind)
+                self._carry(ask, event, words[cut:], self._shown(segment, ask, words, cut, agreed))
                 return
         segment.settle(words[:count])
         segment.partial_decodes += 1
         segment.last, segment.wavering = (ask, event), words[count:]
         segment.failures, segment.attempts = 0, 1
-        self._captions.show(segment, self._likely_whole(segment.wavering, window), event.hypothesis.language)
+        self._captions.show(segment, self._shown(segment, ask, words, count, agreed), event.hypothesis.language)
 
-    def _soft_cut(self, words: tuple[HypothesisWord, ...], count: int) -> int:
-        """Behind how many of the first ``count`` words, which are agreed on, a caption may end; 0 for none."""
-        for cut in range(min(count, len(words) - 1), 0, -1):
-            word, following = words[cut - 1], words[cut]
-            if word.text.rstrip().endswith(SENTENCE_ENDS) or following.start - word.end >= self._policy.cut_pause:
-                return cut
-        return 0
-
-    def _likely_whole(self, words: tuple[HypothesisWord, ...], window: int) -> list[HypothesisWord]:
-        """The words fit to be shown: while speech goes on, a word at the window's very edge is likely cut."""
-        paused = self._gate.position - self._gate.speech_end >= self._policy.shown_margin
-        edge = window if paused else window - self._policy.shown_margin
-        return [word for word in words if word.end <= edge]
+    def _shown(
+        self, segment: OpenSegment, ask: Decode, words: tuple[HypothesisWord, ...], settled: int, agreed: int
+    ) -> tuple[HypothesisWord, ...]:
+        """The unstable words to show of an answer whose first words are settled, or at least agreed on."""
+        paused = ask.end >= self._gate.speech_end + self._policy.shown_margin
+        behind = max(0, agreed - settled)
+        return segment.display.update(words[:settled], words[settled:], behind, ask.end - ask.start, paused=paused)
 
     # --- settling ----------------------------------------------------------------------------------------------
 
@@ -308,7 +292,10 @@ class Timeline:
             return
         end = words[count - 1].end if count else segment.stable_end - segment.window_start
         following = words[count].start if count < len(words) else min(window, end + 2 * self._policy.shown_margin)
-        self._settle(segment, ask, event, words[:count], behind=ask.start + end + max(0, following - end) // 2)
+        behind = ask.start + end + max(0, following - end) // 2
+        _, agreed = segment.agreement.update(words, window)
+        self._settle(segment, ask, event, words[:count], behind=behind)
+        self._carry(ask, event, words[count:], self._shown(segment, ask, words, count, agreed))
 
     def _settle(
         self,
@@ -340,6 +327,23 @@ class Timeline:
         """Let go of the sound that no decode will hear again."""
         self._released = max(self._released, self.safe - self._policy.context)
         self._out.do(Release(self._channel, self._released))
+
+    def _carry(
+        self,
+        ask: Decode,
+        event: HypothesisReceived,
+        words: tuple[HypothesisWord, ...],
+        shown: tuple[HypothesisWord, ...],
+    ) -> None:
+        """What was heard behind a cut goes on, unstable, as the next segment, and stays on the screen."""
+        rest = self._segments[0]
+        rest.follow(self._context(rest.start))
+        rest.last, rest.decoded_to = (ask, event), ask.end
+        by = ask.start - rest.window_start
+        rest.wavering = moved(words, by)
+        rest.agreement.remember(rest.wavering)
+        rest.display.words = moved(shown, by)
+        self._captions.show(rest, rest.display.words, event.hypothesis.language)
 
     def _settle_without_decode(self, segment: OpenSegment) -> None:
         """A remnant too short to decode: what stands is its text."""
