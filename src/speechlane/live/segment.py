@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from speechlane.audio import position_to_ms
+from speechlane.audio import SAMPLE_RATE, position_to_ms
 from speechlane.engine import HypothesisWord
 from speechlane.live.actions import Decode
 from speechlane.live.commit import LocalAgreement, folded
@@ -74,7 +74,7 @@ class OpenSegment:
         self.overlap, self.context, self.last, self.wavering = tuple(overlap), (), None, ()
         self.window_start = min([self.start, *(word.start for word in overlap)])
         self.loops, self.failures, self.attempts, self.partial_decodes = 0, 0, 1, 0
-        self.agreement = LocalAgreement(self.policy)
+        self.agreement, self.display = LocalAgreement(self.policy), Display(self.policy)
 
     def take_over(self, other: OpenSegment) -> None:
         """Go on under the number of a segment that was shown and is not settled, which gives it up."""
@@ -131,6 +131,17 @@ class OpenSegment:
             start, end = self.window_start + word.start, self.window_start + word.end
             self.standing.append(replace(word, start=start, end=end))
             self.stable_end = max(self.stable_end, end)
+
+    def hard_boundary(self, words: Sequence[HypothesisWord], start: int, end: int) -> tuple[int, int]:
+        """Behind how many of ``words`` to cut a window of positions ``start`` to ``end``, and at which position."""
+        window = end - start
+        count = cut_boundary(words, window, self.policy, from_zero=bool(self.stable))
+        if not count and not self.stable:
+            # A long window without a word: keep its last second, where a word may be beginning.
+            return 0, max(self.start, end - SAMPLE_RATE)
+        over = words[count - 1].end if count else self.stable_end - self.window_start
+        following = words[count].start if count < len(words) else min(window, over + 2 * self.policy.shown_margin)
+        return count, start + over + max(0, following - over) // 2
 
     def placed(self, words: Sequence[HypothesisWord]) -> list[Word]:
         """Words at their times in the session: in order behind the stable ones, overlapping nothing."""

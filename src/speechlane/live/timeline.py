@@ -19,7 +19,7 @@ from speechlane.live.events import DecodeFailed, HypothesisReceived
 from speechlane.live.outbox import Outbox, decoded
 from speechlane.live.pacing import partial_is_due
 from speechlane.live.routes import Routes
-from speechlane.live.segment import OpenSegment, cut_boundary, moved, soft_boundary
+from speechlane.live.segment import OpenSegment, moved, soft_boundary
 from speechlane.transcript.language import primary_subtag
 
 _GUARDED = 2  # loops in a row after which repetition is forbidden
@@ -284,16 +284,8 @@ class Timeline:
         self, segment: OpenSegment, ask: Decode, event: HypothesisReceived, words: tuple[HypothesisWord, ...]
     ) -> None:
         """Settle the front of a segment that has grown too long for one window; the rest goes on as the next."""
-        window = ask.end - ask.start
-        count = cut_boundary(words, window, self._policy, from_zero=bool(segment.stable))
-        if not count and not segment.stable:
-            # A long window without a word: keep its last second, where a word may be beginning.
-            self._settle(segment, ask, event, (), behind=max(segment.start, ask.end - SAMPLE_RATE))
-            return
-        end = words[count - 1].end if count else segment.stable_end - segment.window_start
-        following = words[count].start if count < len(words) else min(window, end + 2 * self._policy.shown_margin)
-        behind = ask.start + end + max(0, following - end) // 2
-        _, agreed = segment.agreement.update(words, window)
+        count, behind = segment.hard_boundary(words, ask.start, ask.end)
+        _, agreed = segment.agreement.update(words, ask.end - ask.start)
         self._settle(segment, ask, event, words[:count], behind=behind)
         self._carry(ask, event, words[count:], self._shown(segment, ask, words, count, agreed))
 
@@ -337,7 +329,7 @@ class Timeline:
     ) -> None:
         """What was heard behind a cut goes on, unstable, as the next segment, and stays on the screen."""
         rest = self._segments[0]
-        rest.follow(self._context(rest.start))
+        rest.follow(self._context(rest.start) if self._follows else [])
         rest.last, rest.decoded_to = (ask, event), ask.end
         by = ask.start - rest.window_start
         rest.wavering = moved(words, by)
