@@ -76,8 +76,20 @@ def serve(settings: Settings) -> None:
         SpeechlaneError: the port or the data folder is taken, the weights are missing, or the folder is unwritable.
     """
     _log_to_stderr(settings.log_level)
+    _allow_open_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings))
+
+
+def _allow_open_files() -> None:
+    """Take all the open files that the system grants: a session holds three, and the usual soft limit is 1,024."""
+    try:
+        import resource  # noqa: PLC0415  not to be had on Windows
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _log_to_stderr(level: str) -> None:
