@@ -30,9 +30,11 @@ from speechlane.local.whisper import WhisperDecoder
 from speechlane.runtime.durable import DurableRunner
 from speechlane.runtime.jobs import JobLimits, JobService
 from speechlane.runtime.live_hub import LiveHub
+from speechlane.runtime.live_records import LiveRecords
 from speechlane.server.app import create_app
 from speechlane.server.auth import Authenticator
 from speechlane.server.live import live_router
+from speechlane.server.live_outputs import live_outputs_router
 from speechlane.settings import Settings, is_loopback
 from speechlane.storage.database import Database
 from speechlane.storage.folder import held_data_folder
@@ -172,6 +174,8 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
             keep_audio=settings.event_audio,
         )
 
+        records = LiveRecords(folder.live if settings.event_log else None, hub)
+
         async def ready() -> None:
             hub.check_ready()
 
@@ -182,7 +186,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
             engines=[engine],
             authenticator=authenticator,
             ready=ready,
-            routers=[live_router(hub, authenticator)],
+            routers=[live_router(hub, authenticator), live_outputs_router(records, hub, registry, authenticator)],
         )
         server = _Server(_uvicorn_config(app, settings))
         task = asyncio.create_task(server.serve(sockets=[listener]), name="server")

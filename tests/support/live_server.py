@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from speechlane.engine.scripted import ScriptedEngine, ScriptedGate, ScriptedWord, unstable
 from speechlane.live.config import SessionLimits
 from speechlane.runtime.live_hub import LiveHub
+from speechlane.runtime.live_records import LiveRecords
 from speechlane.server.auth import Authenticator
-from speechlane.server.live import LiveDoor
+from speechlane.server.live import live_router
+from speechlane.server.live_outputs import live_outputs_router
+from speechlane.server.problems import handle_problems
 from speechlane.storage.memory import MemoryRegistry
 
 START = {"type": "session.start", "audio": {"encoding": "pcm_f32le", "sample_rate": 16_000, "channels": 1}}
@@ -76,9 +78,11 @@ def live_server(
         yield
         await hub.stop(5)
 
-    app = Starlette(
-        routes=[WebSocketRoute("/v1/live", LiveDoor(hub, Authenticator(keys or {})).connect)], lifespan=lifespan
-    )
+    authenticator = Authenticator(keys or {})
+    app = FastAPI(lifespan=lifespan)
+    handle_problems(app)
+    app.include_router(live_router(hub, authenticator))
+    app.include_router(live_outputs_router(LiveRecords(logs, hub), hub, registry, authenticator))
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, ws="websockets-sansio", ws_max_size=max_frame_bytes, log_level="critical")
     server = uvicorn.Server(config)

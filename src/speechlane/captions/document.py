@@ -32,7 +32,7 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
         "duration_ms": transcript.duration_ms,
         "language": transcript.language,
         "speakers": list(transcript.speakers),
-        "segments": [_segment_to_dict(segment) for segment in transcript.segments],
+        "segments": [segment_to_dict(segment) for segment in transcript.segments],
     }
 
 
@@ -54,7 +54,8 @@ def transcript_from_dict(document: Any) -> Transcript:
     )
 
 
-def _segment_to_dict(segment: Segment) -> dict[str, Any]:
+def segment_to_dict(segment: Segment) -> dict[str, Any]:
+    """A segment under its wire names, which the live lane's ``caption.final`` shares."""
     return {
         "channel": segment.channel,
         "segment": segment.number,

@@ -8,11 +8,12 @@ least total cost, as Knuth and Plass break paragraphs into lines ("Breaking Para
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from speechlane.captions.text import ends_clause, ends_sentence, visible, width
-from speechlane.transcript import Transcript, Word, text_of
+from speechlane.transcript import Segment, Transcript, Word, text_of
 
 LINE_WIDTH = 42
 MAX_LINES = 2
@@ -58,11 +59,47 @@ class _Run:
 def cues_of(transcript: Transcript) -> list[Cue]:
     """Cues in order of time. Every word with visible text is in exactly one; cues of a channel never overlap."""
     by_channel: dict[int, list[Cue]] = {}
-    for run in _runs(transcript):
+    for run in _runs(transcript.segments):
         cues = (_cue(run, words) for words in _divide(run))
         by_channel.setdefault(run.channel, []).extend(cue for cue in cues if any(cue.lines))
     timed = itertools.chain.from_iterable(_timed(cues) for cues in by_channel.values())
     return sorted(timed, key=lambda cue: (cue.start_ms, cue.channel))
+
+
+class CueTrack:
+    """The cues of a transcript that still grows: as `cues_of` gives them, at the cost of what is new."""
+
+    def __init__(self) -> None:
+        self._timed: dict[int, list[Cue]] = {}
+        self._untimed: dict[int, Cue] = {}  # each channel's last, whose end depends on what follows
+
+    def add(self, segment: Segment) -> None:
+        """Take a channel's next segment in order of time."""
+        new = [cue for run in _runs((segment,)) for words in _divide(run) if any((cue := _cue(run, words)).lines)]
+        if not new:
+            return
+        timed = self._timed.setdefault(segment.channel, [])
+        if timed:
+            before = timed.pop()
+            new = [replace(self._untimed[segment.channel], start_ms=before.start_ms), *new]
+        timed.extend(_timed(new))
+        self._untimed[segment.channel] = new[-1]
+
+    def between(self, start_ms: int, end_ms: int) -> list[Cue]:
+        """The cues shown at some moment from ``start_ms`` to before ``end_ms``, in order of time."""
+        found: list[Cue] = []
+        for cues in self._timed.values():
+            first = bisect_right(cues, start_ms, key=lambda cue: cue.end_ms)
+            found += cues[first : bisect_left(cues, end_ms, key=lambda cue: cue.start_ms)]
+        return sorted(found, key=lambda cue: (cue.start_ms, cue.channel))
+
+    def starting(self, start_ms: int, end_ms: int) -> list[Cue]:
+        """The cues that begin from ``start_ms`` to before ``end_ms``, in order of time."""
+        return [cue for cue in self.between(start_ms, end_ms) if cue.start_ms >= start_ms]
+
+    def all(self) -> list[Cue]:
+        """Every cue so far; of each channel the last one's end may still change."""
+        return sorted(itertools.chain(*self._timed.values()), key=lambda cue: (cue.start_ms, cue.channel))
 
 
 def label(speaker: str | None) -> str:
@@ -70,8 +107,8 @@ def label(speaker: str | None) -> str:
     return f"{visible(speaker)}: " if speaker else ""
 
 
-def _runs(transcript: Transcript) -> Iterator[_Run]:
-    for segment in transcript.segments:
+def _runs(segments: Iterable[Segment]) -> Iterator[_Run]:
+    for segment in segments:
         run: _Run | None = None
         for word in segment.words:
             if not visible(word.text):  # white space belongs to what it follows

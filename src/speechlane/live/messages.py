@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from speechlane.captions.document import segment_to_dict
 from speechlane.errors import SpeechlaneError
 from speechlane.live.config import SessionHead
 from speechlane.provenance import ChunkRecord
@@ -98,20 +99,11 @@ def caption_partial(
 
 
 def caption_final(segment: Segment, records: Iterable[ChunkRecord], *, with_words: bool) -> Message:
-    message: Message = {
-        "type": "caption.final",
-        "channel": segment.channel,
-        "segment": segment.number,
-        "speaker": segment.speaker,
-        "start_ms": segment.start_ms,
-        "end_ms": segment.end_ms,
-        "text": segment.text,
-        "language": segment.language,
-        "confidence": segment.confidence,
-        "provenance": [record.as_fields() for record in records],
-    }
+    fields = segment_to_dict(segment)
+    words = fields.pop("words")
+    message: Message = {"type": "caption.final", **fields, "provenance": [record.as_fields() for record in records]}
     if with_words:
-        message["words"] = [{**_word(word), "speaker": word.speaker} for word in segment.words]
+        message["words"] = words
     return message
 
 

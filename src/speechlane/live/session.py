@@ -49,6 +49,16 @@ class Session:
         return self._out.seq
 
     @property
+    def safe(self) -> int:
+        """All before this sample is settled or silence: no final that is still to come has words there."""
+        return min(timeline.safe for timeline in self._timelines)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the client's connection is gone, and may come back."""
+        return self._lost_at is not None
+
+    @property
     def backlog(self) -> int:
         """Samples of speech, on the channel furthest behind, that no decode has seen yet.
 
@@ -254,7 +264,7 @@ class Session:
     def _change_route(self, at: int, reason: str) -> None:
         for timeline in self._timelines:
             timeline.hand_over()
-        settled = min(timeline.safe for timeline in self._timelines)
+        settled = self.safe
         before, after = self._routes.advance()
         self._out.send_durable(
             messages.route_changed(before, after, position_to_ms(settled), reason, self.head.config.language)
@@ -287,7 +297,7 @@ class Session:
 
     def _acknowledge(self) -> None:
         self._acked_position = self._position
-        self._receipts.acknowledge(self._position, min(timeline.safe for timeline in self._timelines))
+        self._receipts.acknowledge(self._position, self.safe)
 
     def _report_settled(self) -> None:
         """Answer the flushes whose audio is settled; close when the end was asked for and all is settled."""

@@ -86,6 +86,16 @@ class LiveHub:
         """Sessions that have not ended, those whose client may still come back among them."""
         return sum(not driver.over for driver in self._running.values())
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the server takes no new sessions, and is about to end."""
+        return self._stopping
+
+    def running(self, session: str) -> Session | None:
+        """The core of a session that this process holds."""
+        cores = (driver.session for driver in self._running.values())
+        return next((core for core in cores if core.head.session == session), None)
+
     def check_ready(self) -> None:
         """Nothing, while new sessions are taken.
 

@@ -11,16 +11,9 @@ from speechlane.errors import InvalidInput
 from speechlane.runtime.jobs import JobService
 from speechlane.runtime.jobs_outputs import Document
 from speechlane.server.auth import Authenticator
+from speechlane.server.negotiation import accepted
 from speechlane.server.queries import query_of
 from speechlane.server.uploads import posted_recording
-
-# What `Accept` may name, by format; the first is the default.
-ACCEPTED = {
-    "application/json": "json",
-    "text/plain": "txt",
-    "application/x-subrip": "srt",
-    "text/vtt": "vtt",
-}
 
 _UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
@@ -73,7 +66,7 @@ def jobs_router(jobs: JobService, authenticator: Authenticator) -> APIRouter:
     async def get_transcript(request: Request, job_id: str) -> Response:
         """The transcript by `format` or `Accept`; before the job has succeeded the segments so far, marked partial."""
         tenant = authenticator.http_tenant(request)
-        wished = query_of(request, "format").get("format") or _accepted(request.headers.get("accept", "*/*"))
+        wished = query_of(request, "format").get("format") or accepted(request.headers.get("accept", "*/*"))
         return _sent(request, await jobs.transcript(tenant, job_id, wished))
 
     @router.get("/{job_id}/manifest", response_class=JSONResponse)
@@ -95,41 +88,3 @@ def _sent(request: Request, document: Document) -> Response:
     else:
         headers["Cache-Control"] = "no-store"
     return Response(document.body, headers=headers, media_type=document.media_type)
-
-
-def _accepted(accept: str) -> str:
-    """The format that an `Accept` header likes best (RFC 9110, section 12.5.1).
-
-    Raises:
-        InvalidInput: ``unsupported_format`` when it likes none of them.
-    """
-    best, best_weight = "", 0.0
-    for media_type, name in ACCEPTED.items():
-        kind = media_type.partition("/")[0]
-        weights = _weights(accept)
-        weight = next((weights[wish] for wish in (media_type, f"{kind}/*", "*/*") if wish in weights), 0.0)
-        if weight > best_weight:
-            best, best_weight = name, weight
-    if not best:
-        raise InvalidInput(
-            "unsupported_format",
-            f"Accept: {accept[:200]!r} names none of {', '.join(ACCEPTED)}. Name one of them, or use format=.",
-            field="accept",
-            limit=list(ACCEPTED),
-        )
-    return best
-
-
-def _weights(accept: str) -> dict[str, float]:
-    weights = {}
-    for entry in accept.split(","):
-        media_type, *parameters = (part.strip().lower() for part in entry.split(";"))
-        weight = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    weight = float(parameter[2:])
-                except ValueError:
-                    weight = 0.0
-        weights[media_type] = weight
-    return weights

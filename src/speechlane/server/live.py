@@ -20,6 +20,7 @@ from speechlane.runtime.live_outgoing import Outgoing
 from speechlane.server.auth import Authenticator
 from speechlane.server.live_head import read_channels
 from speechlane.server.live_schema import Finish, Flush, Ping, read_control, read_start
+from speechlane.server.queries import query_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class LiveDoor:
         await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
             tenant = self._authenticator.websocket_tenant(socket)
+            query_of(socket)
             async with asyncio.timeout(START_TIMEOUT_S):
                 frame = await socket.receive()
             if frame["type"] == "websocket.disconnect":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from speechlane.errors import InvalidInput
 
 
-def query_of(request: Request, *known: str) -> dict[str, str]:
+def query_of(request: HTTPConnection, *known: str) -> dict[str, str]:
     """The request's query parameters.
 
     Raises:

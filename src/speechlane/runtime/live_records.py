@@ -1,0 +1,277 @@
+"""What live sessions have written, for readers beside the socket: while a session runs, after its end, after a restart.
+
+A session's event log is read as far as it goes and then only what is new. What is kept in memory are the settled
+segments and their cues, of the sessions read last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from speechlane.audio import position_to_ms
+from speechlane.captions import CueTrack
+from speechlane.captions.lines import MIN_MS
+from speechlane.errors import NotFound, StorageFailed
+from speechlane.live import Session
+from speechlane.live.config import SessionHead
+from speechlane.live.log import read_log
+from speechlane.live.states import State
+from speechlane.runtime.live_hub import LiveHub
+from speechlane.runtime.session_log import NAME
+from speechlane.transcript import Segment, Transcript, Word
+
+MAX_WORDS = 400_000
+"""Words kept in memory over all sessions, about 100 MB; of one session more are kept while it is read."""
+
+_ID = re.compile(r"ses_[0-9a-f]{24}")
+_BLOCK = 1 << 20
+_POSITION = re.compile(rb'\{"event":"AudioReceived","at":\d+,"position":(\d+)')
+_TOLD = re.compile(rb'\{"message":"\{\\"type\\":\\"(?:caption\.final|speech\.(?:started|ended)|session\.finished)\\"')
+_PIECES = re.compile(r"\s*\S+\s*?")
+
+T = TypeVar("T")
+
+
+class SessionRecord:
+    """One session as its log tells it so far."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the head of the log.
+
+        Raises:
+            OSError: there is none.
+            InvalidInput: ``not_a_log``.
+        """
+        self._path, self._offset = path, 0
+        with path.open(encoding="utf-8") as log:
+            self.head = next(item for item in read_log([log.readline()]) if isinstance(item, SessionHead))
+        self.segments: list[Segment] = []
+        """Those with text, in the order in which they were settled."""
+        self.cues = CueTrack()
+        self.words = 0
+        self.position = 0
+        """Samples received."""
+        self.speech_ms = 0
+        self.state = "open"
+        """``open``, ``finishing``, ``resumable`` (the client is gone and may come back) or ``closed``."""
+        self.settled_ms = 0
+        """No caption that is still to come has words before this."""
+        self.lag_ms: int | None = None
+        """Speech that no decode has seen yet; None of a session that does not run here."""
+        self._speaking: dict[int, int] = {}
+        self._finished = False
+        self._at_rest: tuple[int, Session] | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether more captions may come."""
+        return self.state != "closed"
+
+    @property
+    def duration_ms(self) -> int:
+        return position_to_ms(self.position)
+
+    @property
+    def sure_ms(self) -> int | None:
+        """Cues that begin before this stay as they are; None: all do.
+
+        How long a cue is shown depends on a next one that begins within `MIN_MS` of it.
+        """
+        return max(0, self.settled_ms - MIN_MS) if self.live else None
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a caption is added, and when the session closes."""
+        return f"{len(self.segments)}-{self.state == 'closed'}"
+
+    @property
+    def transcript(self) -> Transcript:
+        """The settled segments in order of time, in the language of most of them."""
+        segments = sorted(self.segments, key=lambda segment: (segment.start_ms, segment.channel))
+        languages = Counter(segment.language for segment in segments if segment.language)
+        language = languages.most_common(1)[0][0] if languages else None
+        return Transcript(tuple(segments), self.duration_ms, language)
+
+    def update(self, core: Session | None, now: float) -> None:
+        """Read what is new; ``core`` is the session if it runs in this process, ``now`` the time of the file's clock.
+
+        Raises:
+            OSError: the log cannot be read.
+        """
+        # Taken before the log is read: every final that these positions rest on is in it.
+        seen = None if core is None else (core.state, core.lost, core.safe, core.backlog)
+        for line in self._new_lines():
+            self._take(line)
+        if seen is not None:
+            state, lost, safe, backlog = seen
+            self.state, self.lag_ms = _state(state, lost=lost), position_to_ms(backlog)
+            self.settled_ms = position_to_ms(safe)
+            return
+        self.lag_ms = None
+        resting = None if self._finished else self._resting()
+        age_s = now - self._path.stat().st_mtime
+        over = resting is None or resting.state is State.CLOSED or age_s * 1000 > self.head.limits.resume_window_ms
+        self.state = "closed" if over else "resumable"
+        self.settled_ms = self.duration_ms if over or resting is None else position_to_ms(resting.safe)
+
+    def _new_lines(self) -> Iterator[bytes]:
+        rest = b""
+        with self._path.open("rb") as log:
+            log.seek(self._offset)
+            while block := log.read(_BLOCK):
+                *lines, rest = (rest + block).split(b"\n")
+                for line in lines:
+                    self._offset += len(line) + 1
+                    yield line
+
+    def _take(self, line: bytes) -> None:
+        if heard := _POSITION.match(line):
+            self.position = int(heard[1])
+            return
+        if not _TOLD.match(line):
+            return
+        message = json.loads(json.loads(line)["message"])
+        channel = message.get("channel", 0)
+        match message["type"]:
+            case "speech.started":
+                self._speaking[channel] = message["at_ms"]
+            case "speech.ended":
+                self.speech_ms += max(0, message["at_ms"] - self._speaking.pop(channel, message["at_ms"]))
+            case "session.finished":
+                self._finished = True
+            case "caption.final" if message["text"]:
+                segment = _segment(message, self.head)
+                self.segments.append(segment)
+                self.cues.add(segment)
+                self.words += len(segment.words)
+
+    def _resting(self) -> Session:
+        """The core as the log left it: its process is gone, and what it had settled follows from its events."""
+        if self._at_rest is None or self._at_rest[0] != self._offset:
+            core = Session(self.head)
+            with self._path.open(encoding="utf-8") as log:
+                for item in read_log(log):
+                    if not isinstance(item, str | SessionHead):
+                        core.receive(item)
+            self._at_rest = (self._offset, core)
+        return self._at_rest[1]
+
+
+class LiveRecords:
+    """The records of all sessions under ``logs``, each tenant's own alone."""
+
+    def __init__(self, logs: Path | None, hub: LiveHub, clock: Callable[[], float] = time.time) -> None:
+        self._logs, self._hub, self._clock = logs, hub, clock
+        self._records: OrderedDict[str, tuple[SessionRecord, threading.Lock]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    async def read(self, tenant: str, session: str, make: Callable[[SessionRecord], T]) -> T:
+        """What ``make`` makes of a session's newest record, in a thread of its own.
+
+        Raises:
+            NotFound: ``no_event_log`` where the server keeps none, ``unknown_session`` when there is none of this
+                tenant's.
+            StorageFailed: ``log_unreadable``.
+        """
+        if self._logs is None:
+            raise NotFound(
+                "no_event_log",
+                "This server keeps no event logs, so nothing of a session can be read beside its socket. Ask the"
+                " operator to set event_log, or read the captions from the socket.",
+                field="session",
+            )
+        core = self._hub.running(session)
+        return await asyncio.to_thread(self._read, self._logs, tenant, session, core, make)
+
+    def _read(
+        self, logs: Path, tenant: str, session: str, core: Session | None, make: Callable[[SessionRecord], T]
+    ) -> T:
+        try:
+            record, lock = self._record(logs, session)
+            if record.head.tenant != tenant:
+                raise _unknown(session)
+            with lock:
+                record.update(core, self._clock())
+                made = make(record)
+        except FileNotFoundError as error:
+            raise _unknown(session) from error
+        except OSError as error:
+            raise StorageFailed(
+                "log_unreadable", f"The log of {session} cannot be read ({error.strerror}). Give the server access."
+            ) from error
+        self._forget()
+        return made
+
+    def _record(self, logs: Path, session: str) -> tuple[SessionRecord, threading.Lock]:
+        if not _ID.fullmatch(session):  # it becomes part of a path
+            raise _unknown(session)
+        with self._lock:
+            if session not in self._records:
+                self._records[session] = (SessionRecord(logs / session / NAME), threading.Lock())
+            self._records.move_to_end(session)
+            return self._records[session]
+
+    def _forget(self) -> None:
+        """Let go of the sessions that nobody has read for longest."""
+        with self._lock:
+            words = sum(1 + record.words for record, _ in self._records.values())
+            while words > MAX_WORDS and len(self._records) > 1:
+                _, (record, _) = self._records.popitem(last=False)
+                words -= 1 + record.words
+
+
+def _state(state: State, *, lost: bool) -> str:
+    match state:
+        case State.CLOSED:
+            return "closed"
+        case State.SUSPENDED:
+            return "resumable"
+        case State.OPEN:
+            return "resumable" if lost else "open"
+        case State.FINISHING | State.DRAINING:
+            return "finishing"
+
+
+def _segment(final: dict[str, Any], head: SessionHead) -> Segment:
+    """The segment of a ``caption.final``; where each channel is a speaker, with the channel's name."""
+    speaker = final["speaker"]
+    if speaker is None and head.config.diarize == "channel":
+        speaker = f"channel {final['channel']}"
+    if "words" in final:
+        words = tuple(
+            Word(word["text"], word["start_ms"], word["end_ms"], word["confidence"], word["speaker"] or speaker)
+            for word in final["words"]
+        )
+    else:
+        words = _spread(final, speaker)
+    return Segment(
+        channel=final["channel"],
+        number=final["segment"],
+        start_ms=final["start_ms"],
+        end_ms=final["end_ms"],
+        words=words,
+        language=final["language"],
+        speaker=speaker,
+    )
+
+
+def _spread(final: dict[str, Any], speaker: str | None) -> tuple[Word, ...]:
+    """Words for captions of a session that was asked for none: times in proportion to their letters."""
+    text, start, length = final["text"], final["start_ms"], final["end_ms"] - final["start_ms"]
+    words = []
+    for piece in _PIECES.finditer(text):
+        begin, end = (start + length * at // len(text) for at in piece.span())
+        words.append(Word(piece[0], begin, end, None, speaker))
+    return tuple(words)
+
+
+def _unknown(session: str) -> NotFound:
+    return NotFound("unknown_session", f"There is no live session {session[:64]!r} of yours.", field="session")
