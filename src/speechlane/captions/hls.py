@@ -50,6 +50,9 @@ def media_playlist(count: int, duration_ms: int, began: datetime, *, folder: str
 
 
 def media_segment(track: CueTrack, number: int) -> str:
-    """The WebVTT file of a listed segment; times are those of the session."""
+    """The WebVTT file of a listed segment; times are those of the session.
+
+    It ends with an empty line: FFmpeg's reader joins the files end to end, and would take a header for a cue's text.
+    """
     cues = track.between(number * SEGMENT_MS, (number + 1) * SEGMENT_MS)
-    return "\n\n".join([f"{HEADER}\n{_TIMESTAMP_MAP}", *map(cue_block, cues)]) + "\n"
+    return "".join(f"{block}\n\n" for block in (f"{HEADER}\n{_TIMESTAMP_MAP}", *map(cue_block, cues)))

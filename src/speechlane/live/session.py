@@ -35,7 +35,8 @@ class Session:
         self._receipts = Receipts(head.config, self._out)
         self._position = 0
         self._acked_position = 0
-        self._lost_at: int | None = None
+        self.lost_at: int | None = None
+        """Since when the client's connection is gone."""
         self._last_activity = 0
         self._last_audio = 0
         self._flushes: list[tuple[str | None, int]] = []
@@ -52,11 +53,6 @@ class Session:
     def safe(self) -> int:
         """All before this sample is settled or silence: no final that is still to come has words there."""
         return min(timeline.safe for timeline in self._timelines)
-
-    @property
-    def lost(self) -> bool:
-        """Whether the client's connection is gone, and may come back."""
-        return self._lost_at is not None
 
     @property
     def backlog(self) -> int:
@@ -80,8 +76,8 @@ class Session:
             yield min(asked) + patience, "engine"
         if self.state is not State.OPEN or asked:
             return  # while the engine is behind, a silent client may be held back by us
-        if self._lost_at is not None:
-            yield self._lost_at + limits.resume_window_ms, "lost"
+        if self.lost_at is not None:
+            yield self.lost_at + limits.resume_window_ms, "lost"
         else:
             yield self._last_activity + limits.idle_timeout_ms, "idle"
             if any(timeline.speaking for timeline in self._timelines):
@@ -127,9 +123,9 @@ class Session:
             case events.DeadlinePassed():
                 self._deadline(event.at)
             case events.ConnectionLost():
-                self._lost_at = event.at
+                self.lost_at = event.at
             case events.ConnectionResumed():
-                self._lost_at = None
+                self.lost_at = None
                 self._last_activity = self._last_audio = event.at
                 self._resume(event)
             case events.ServerRestarted():
@@ -222,7 +218,7 @@ class Session:
     def _restarted(self, at: int) -> None:
         if self.state in {State.DRAINING, State.SUSPENDED}:
             self._move(Turn.RESTART)
-        self._lost_at = at
+        self.lost_at = at
         for timeline in self._timelines:
             timeline.ask_again(at)
 

@@ -107,7 +107,7 @@ class SessionRecord:
             OSError: the log cannot be read.
         """
         # Taken before the log is read: every final that these positions rest on is in it.
-        seen = None if core is None else (core.state, core.lost, core.safe, core.backlog)
+        seen = None if core is None else (core.state, core.lost_at is not None, core.safe, core.backlog)
         for line in self._new_lines():
             self._take(line)
         if seen is not None:
