@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -188,3 +189,27 @@ def test_a_browsers_recording_is_heard_to_its_end(server):
     messages, code = converse(server.url, [start("webm_opus"), *recording(), FINISH])
     assert code == 1000
     assert 10_900 <= messages[-1]["duration_ms"] <= 11_500
+
+
+@pytest.mark.parametrize("encoding", ["flac", "webm_opus"])
+def test_a_container_is_taken_up_where_its_connection_broke(tmp_path, encoding):
+    """The server keeps the header and the decoder's state: the client sends on from `replay_from_bytes`."""
+    carrier = encoding == "flac"
+    data = encode(encoding, CARRIER[None], 16_000) if carrier else encode(encoding, tone(48_000, 3), 48_000)
+    limits = SessionLimits(resume_window_ms=60_000)
+    with live_server(ScriptedEngine(WORDS), WORDS, limits=limits, logs=tmp_path) as running:
+        with connect(running.url) as client:
+            client.send(json.dumps(start(encoding)))
+            begun = json.loads(client.recv())
+            client.send(data[: len(data) // 2])
+            client.socket.shutdown(socket.SHUT_RDWR)
+        ticket = {"type": "session.resume", "after_seq": 1} | {key: begun[key] for key in ("session", "resume_token")}
+        with connect(running.url) as client:
+            client.send(json.dumps(ticket))
+            resumed = json.loads(client.recv())
+            assert resumed["type"] == "session.resumed", resumed
+            client.send(data[resumed["replay_from_bytes"] :])
+            client.send(json.dumps(FINISH))
+            messages = read_all(client)
+    assert messages[-1]["duration_ms"] == (round(len(CARRIER) / 16) if carrier else 3_000)
+    assert finals(messages) == (TEXT if carrier else "")
