@@ -40,7 +40,7 @@ async def heard(tiny_en, audio, frames):
     )
     engine = EngineDispatcher(decoder)
     hub = LiveHub(
-        engine=engine,
+        engines=[engine],
         gate=SileroGate(),
         registry=MemoryRegistry(),
         logs=None,
