@@ -15,7 +15,7 @@ from live_simulation import Simulation, revising
 
 from speechlane.captions import cues_of, hls
 from speechlane.captions.webvtt import cue_block
-from speechlane.runtime.live_records import SessionRecord
+from speechlane.runtime.live_records import SessionRecord, Standing
 
 pytestmark = pytest.mark.properties
 
@@ -38,7 +38,7 @@ class Reader:
 
     def read(self) -> None:
         self._write()
-        self.record.update(self._simulation.session, 0.0)
+        self.record.update(Standing.of(self._simulation.session), 0.0)
         sure = self.record.sure_ms
         count = hls.segments_listed(sure, self.record.duration_ms)
         now = [hls.media_segment(self.record.cues, number) for number in range(count)]

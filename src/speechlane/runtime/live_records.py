@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +39,21 @@ _TOLD = re.compile(rb'\{"message":"\{\\"type\\":\\"(?:caption\.final|speech\.(?:
 _PIECES = re.compile(r"\s*\S+\s*?")
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a running session stood at one moment, told by the event loop that drives it."""
+
+    state: str
+    settled_ms: int
+    lag_ms: int
+
+    @classmethod
+    def of(cls, core: Session) -> Standing:
+        """Where ``core`` stands now."""
+        state = _state(core.state, lost=core.lost_at is not None)
+        return cls(state, position_to_ms(core.safe), position_to_ms(core.backlog))
 
 
 class SessionRecord:
@@ -100,20 +116,21 @@ class SessionRecord:
         language = languages.most_common(1)[0][0] if languages else None
         return Transcript(tuple(segments), self.duration_ms, language)
 
-    def update(self, core: Session | None, now: float) -> None:
-        """Read what is new; ``core`` is the session if it runs in this process, ``now`` the time of the file's clock.
+    def update(self, running: Standing | None, now: float) -> None:
+        """Read what is new.
+
+        Args:
+            running: where the session stands if it runs in this process, taken before this call: then every final
+                that its positions rest on is in the log.
+            now: the time of the file's clock, in seconds.
 
         Raises:
             OSError: the log cannot be read.
         """
-        # Taken before the log is read: every final that these positions rest on is in it.
-        seen = None if core is None else (core.state, core.lost_at is not None, core.safe, core.backlog)
         for line in self._new_lines():
             self._take(line)
-        if seen is not None:
-            state, lost, safe, backlog = seen
-            self.state, self.lag_ms = _state(state, lost=lost), position_to_ms(backlog)
-            self.settled_ms = position_to_ms(safe)
+        if running is not None:
+            self.state, self.settled_ms, self.lag_ms = running.state, running.settled_ms, running.lag_ms
             return
         self.lag_ms = None
         resting = None if self._finished else self._resting()
@@ -189,17 +206,18 @@ class LiveRecords:
                 field="session",
             )
         core = self._hub.running(session)
-        return await asyncio.to_thread(self._read, self._logs, tenant, session, core, make)
+        standing = Standing.of(core) if core is not None else None
+        return await asyncio.to_thread(self._read, self._logs, tenant, session, standing, make)
 
     def _read(
-        self, logs: Path, tenant: str, session: str, core: Session | None, make: Callable[[SessionRecord], T]
+        self, logs: Path, tenant: str, session: str, running: Standing | None, make: Callable[[SessionRecord], T]
     ) -> T:
         try:
             record, lock = self._record(logs, session)
             if record.head.tenant != tenant:
                 raise _unknown(session)
             with lock:
-                record.update(core, self._clock())
+                record.update(running, self._clock())
                 made = make(record)
         except FileNotFoundError as error:
             raise _unknown(session) from error
