@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from speechlane.errors import ConfigurationInvalid, ModelUnavailable
+from speechlane.errors import ConfigurationInvalid, EngineFailed, ModelUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _DEVICES = ("cpu", "cuda", "auto")
@@ -70,3 +72,14 @@ def unreadable(folder: Path, model: str, error: Exception) -> ModelUnavailable:
         f"{model}: the weights in {folder} cannot be loaded: {error}. "
         f"Run `speechlane models verify {model}`, then `speechlane models pull {model}`.",
     )
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """The edge where what CTranslate2 raises while it works becomes EngineFailed ``engine_failed``."""
+    try:
+        yield
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise EngineFailed(
+            "engine_failed", f"The speech model failed on this window: {error}. Try it again, or another engine."
+        ) from error
