@@ -97,12 +97,20 @@ def folded(text: str) -> str:
 
 
 def decode(decoder: WhisperDecoder, samples: Samples, keyterms: tuple[str, ...]) -> tuple[Hypothesis, float]:
-    """One window's hypothesis and the seconds it took."""
+    """One window's hypothesis and the seconds it took; a loop is decoded again as the live lane does it."""
     policy = LivePolicy()
-    options = DecodeOptions(max_tokens=policy.max_tokens(len(samples)))
-    request = DecodeRequest(samples, policy.padded(len(samples)), "en", options=options, keyterms=keyterms)
     began = time.perf_counter()
-    (heard,) = decoder.decode_batch([request])
+    for loops in range(3):
+        request = DecodeRequest(
+            samples,
+            policy.padding[-1] if loops else policy.padded(len(samples)),
+            "en",
+            options=DecodeOptions(repetition_guard=loops == 2, max_tokens=policy.max_tokens(len(samples))),
+            keyterms=keyterms,
+        )
+        (heard,) = decoder.decode_batch([request])
+        if not (heard.repetitive or heard.truncated):
+            break
     return heard, time.perf_counter() - began
 
 

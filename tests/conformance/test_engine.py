@@ -22,19 +22,23 @@ from speechlane.local.whisper import WhisperDecoder
 pytestmark = pytest.mark.conformance
 
 PADDED = 15 * SAMPLE_RATE
+KEYTERMS = ("fellow-Americans",)
+"""A spelling that Whisper writes only when it is named."""
 
 
 @dataclass(frozen=True)
 class Case:
     """What an implementation brings: how to open it, a window in which at least six words are spoken, their language.
 
-    ``other`` is a shorter window in which something else is said.
+    ``other`` is a shorter window in which something else is said. ``keyterms``: spellings of words in the window that
+    are heard only when they are named.
     """
 
     open: Callable[[], Engine]
     window: Samples
     other: Samples
     language: str
+    keyterms: tuple[str, ...]
 
     def request(self, **changes: object) -> DecodeRequest:
         return replace(DecodeRequest(self.window, PADDED, self.language), **changes)
@@ -108,6 +112,26 @@ class EngineConformance:
             (rest,) = ask(case, case.request(prefix=prefix))
             assert rest.words == whole.words[count:]
 
+    def test_keyterms_help_their_own_request(self, case: Case) -> None:
+        """With its words named a request reads them as named; without the capability keyterms are refused."""
+        if not case.described()[1].keyterms:
+            with pytest.raises(InvalidInput) as refused:
+                ask(case, case.request(keyterms=case.keyterms))
+            assert (refused.value.code, refused.value.field) == ("keyterms_unsupported", "keyterms")
+            return
+        plain, named = ask(case, case.request(), case.request(keyterms=case.keyterms))
+        assert not any(term in plain.text for term in case.keyterms)
+        assert all(term in named.text for term in case.keyterms)
+
+    def test_keyterms_touch_no_neighbour(self, case: Case) -> None:
+        """Asked at once, requests without keyterms and with others read as they do alone."""
+        if not case.described()[1].keyterms:
+            pytest.skip("this engine takes no keyterms")
+        others = ("Kowalczyk", "Ouagadougou")
+        requests = [case.request(), case.request(keyterms=case.keyterms), case.request(keyterms=others)]
+        alone = [ask(case, request)[0].text for request in requests]
+        assert [heard.text for heard in ask(case, *requests * 2)] == alone * 2
+
     def test_token_bound_holds(self, case: Case) -> None:
         """An answer stops at max_tokens and says so; one that ends by itself does not."""
         bounded, free = ask(case, case.request(options=DecodeOptions(max_tokens=4)), case.request())
@@ -151,6 +175,7 @@ class EngineConformance:
             ("unsupported_language", "language", {"language": "xx"}),
             ("invalid_prefix", "prefix", {"prefix": (-1,)}),
             ("invalid_prefix", "prefix", {"prefix": (10**9,)}),
+            ("invalid_keyterms", "keyterms", {"keyterms": (" ",)}),
             ("invalid_options", "options.beam_size", {"options": DecodeOptions(beam_size=0)}),
             ("invalid_options", "options.max_tokens", {"options": DecodeOptions(max_tokens=0)}),
         ],
@@ -207,8 +232,9 @@ class TestScriptedEngine(EngineConformance):
         script = unstable(
             [ScriptedWord(f" word{n}", n * 5_000 + 1_000, n * 5_000 + 5_000) for n in range(20)], samples=4_000
         )
+        script = (*script[:7], replace(script[7], text=" Wurde", misheard=" word7"), *script[8:])
         carrier = np.frombuffer(scripted_samples(0, 100_000), np.float32)
-        return Case(lambda: ScriptedEngine(script), carrier[20_123:70_000], carrier[70_000:95_000], "en")
+        return Case(lambda: ScriptedEngine(script), carrier[20_123:70_000], carrier[70_000:95_000], "en", ("Wurde",))
 
 
 class LentDecoder(WhisperDecoder):
@@ -231,4 +257,4 @@ class TestWhisperBehindDispatcher(EngineConformance):
         """The JFK clip: all of it, and the first seconds."""
         with wave.open(str(repository / "src/speechlane/samples/jfk.wav")) as clip:
             samples = np.frombuffer(clip.readframes(clip.getnframes()), "<i2").astype(np.float32) / 32768
-        return Case(lambda: EngineDispatcher(decoder), samples, samples[: 5 * SAMPLE_RATE], "en")
+        return Case(lambda: EngineDispatcher(decoder), samples, samples[: 5 * SAMPLE_RATE], "en", KEYTERMS)

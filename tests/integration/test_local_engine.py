@@ -95,6 +95,39 @@ def test_neighbours_in_a_batch_change_no_words(decoder: WhisperDecoder, jfk: Sam
         assert answer.truncated == alone.truncated
 
 
+def test_keyterms_in_one_batch_do_not_mix(decoder: WhisperDecoder, jfk: Samples) -> None:
+    """Lists of equally many tokens share a batch, and each window reads as it does alone."""
+    lists = [("fellow-Americans",), ("fellow-citizens",)]
+    alike = [DecodeRequest(jfk, PADDED, "en", keyterms=keyterms) for keyterms in lists]
+    assert decoder.batch_key(alike[0]) == decoder.batch_key(alike[1])
+    alone = [decoder.decode_batch([request])[0].text for request in alike]
+    assert [heard.text for heard in decoder.decode_batch(alike)] == alone
+    assert "fellow-Americans" in alone[0]
+    assert "fellow-Americans" not in alone[1]
+
+
+def test_keyterms_are_bounded(decoder: WhisperDecoder, jfk: Samples) -> None:
+    """As many keyterms as a client may send leave room for the whole answer; the last of them have no weight."""
+    names = ("fellow-Americans", *(f"Ouagadougou {number}" for number in range(99)))
+    (first,) = decoder.decode_batch([DecodeRequest(jfk, PADDED, "en", keyterms=names)])
+    assert "fellow-Americans" in first.text
+    assert first.text.rstrip(".").endswith("country")
+    (last,) = decoder.decode_batch([DecodeRequest(jfk, PADDED, "en", keyterms=names[::-1])])
+    assert "fellow-Americans" not in last.text
+
+
+@pytest.mark.parametrize("level", [0.0, 0.001, 0.1])
+def test_keyterms_do_not_weaken_the_doubt(decoder: WhisperDecoder, level: float) -> None:
+    """Silence and noise are doubted as much as without keyterms, which make the model take noise for speech."""
+    noise = (level * np.random.default_rng(3).standard_normal(5 * SAMPLE_RATE)).astype(np.float32)
+    plain, named = (
+        decoder.decode_batch([DecodeRequest(noise, PADDED, "en", keyterms=keyterms)])[0]
+        for keyterms in ((), ("Sintra", "Zarathustra", "Merneptah"))
+    )
+    assert named.no_speech_probability == pytest.approx(plain.no_speech_probability, abs=1e-3)
+    assert named.no_speech_probability > 0.6
+
+
 def test_silence_is_doubted(decoder: WhisperDecoder) -> None:
     """For silence the model's own doubt is high, so that a lane can drop what it writes."""
     heard = hear(decoder, np.zeros(5 * SAMPLE_RATE, np.float32))
@@ -113,7 +146,7 @@ def test_the_shortest_windows_are_taken(decoder: WhisperDecoder, jfk: Samples, c
 def test_features_are_those_of_padded_audio(decoder: WhisperDecoder, jfk: Samples, count: int, padded: int) -> None:
     """Features of a window are those of its samples with real silence behind them, as Whisper was trained."""
     samples = jfk[20_000 : 20_000 + count]
-    mel = decoder._mel(DecodeRequest(samples, padded, "en"))
+    mel = decoder.prepare(DecodeRequest(samples, padded, "en"))
     frames = -(-padded // 320) * 2
     whole = decoder._features(np.pad(samples, (0, frames * 160 - count)), padding=640)[:, :frames]
     assert mel.shape == (80, frames)

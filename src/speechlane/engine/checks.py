@@ -19,7 +19,8 @@ def check_request(request: DecodeRequest, capabilities: Capabilities) -> None:
 
     Raises:
         InvalidInput: ``invalid_window`` (empty, or not one row of samples), ``window_too_long``, ``invalid_padding``,
-            ``unsupported_language``, ``prefix_unsupported``, ``invalid_options``.
+            ``unsupported_language``, ``prefix_unsupported``, ``keyterms_unsupported``, ``invalid_keyterms``,
+            ``invalid_options``.
     """
     longest = capabilities.max_window_samples
     if request.samples.ndim != 1 or len(request.samples) == 0:
@@ -52,6 +53,7 @@ def check_request(request: DecodeRequest, capabilities: Capabilities) -> None:
             "prefix: this engine takes no forced prefix. Send the window without one.",
             field="prefix",
         )
+    _check_keyterms(request, capabilities)
     _check_options(request)
 
 
@@ -99,6 +101,17 @@ def _check_language(language: str | None, capabilities: Capabilities) -> None:
             field="language",
             limit=sorted(known),
         )
+
+
+def _check_keyterms(request: DecodeRequest, capabilities: Capabilities) -> None:
+    if request.keyterms and not capabilities.keyterms:
+        raise InvalidInput(
+            "keyterms_unsupported",
+            "keyterms: this engine takes none. Send the window without them.",
+            field="keyterms",
+        )
+    if any(not term.strip() for term in request.keyterms):
+        raise InvalidInput("invalid_keyterms", "keyterms: one of them is empty. Leave it out.", field="keyterms")
 
 
 def _check_options(request: DecodeRequest) -> None:

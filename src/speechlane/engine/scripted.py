@@ -36,6 +36,7 @@ class ScriptedWord:
 
     ``drafts`` are what is heard in its stead while less audio is seen: ``(seen, text)``, ascending, each in force while
     fewer than ``seen`` samples lie between the word's start and the window's end; an empty text is not heard at all.
+    ``misheard``: what is heard instead while no keyterm names the word; empty when it needs no naming.
     ``loops``: greedy decoding repeats the word to the token bound; with the repetition guard on it does not.
     """
 
@@ -45,6 +46,7 @@ class ScriptedWord:
     probability: float = 0.9
     drafts: tuple[tuple[int, str], ...] = ()
     loops: bool = False
+    misheard: str = ""
 
 
 def unstable(script: Iterable[ScriptedWord], samples: int) -> tuple[ScriptedWord, ...]:
@@ -89,7 +91,7 @@ class ScriptedEngine:
             word_times=True,
             confidences=True,
             prefix=True,
-            keyterms=False,
+            keyterms=True,
             max_window_samples=self.max_window_samples,
         )
 
@@ -114,7 +116,7 @@ class ScriptedEngine:
     def _hear(self, request: DecodeRequest) -> Hypothesis:
         bound = request.options.max_tokens or _ANSWER_TOKENS
         start = position_of(request.samples)
-        words = [] if start is None else self._words(start, len(request.samples), request.prefix)
+        words = [] if start is None else self._words(start, request)
         looping = next((at for at, word in enumerate(words) if self.script[word.tokens[0]].loops), None)
         if looping is not None and not request.options.repetition_guard:
             word = words[looping]
@@ -130,14 +132,15 @@ class ScriptedEngine:
             figures=DecodeFigures(padded_ms=position_to_ms(request.padded_samples)),
         )
 
-    def _words(self, start: int, length: int, prefix: tuple[int, ...]) -> list[HypothesisWord]:
+    def _words(self, start: int, request: DecodeRequest) -> list[HypothesisWord]:
         """The words that begin in a window, behind those of the prefix, as they read at its edge."""
-        stop = start + length
-        first = max(_first_from(self.script, start), max(prefix, default=-1) + 1)
+        stop = start + len(request.samples)
+        first = max(_first_from(self.script, start), max(request.prefix, default=-1) + 1)
         words = []
         for number in range(first, _first_from(self.script, stop)):
             word = self.script[number]
-            text = next((draft for until, draft in word.drafts if stop - word.start < until), word.text)
+            whole = word.misheard if word.misheard and word.text.strip() not in request.keyterms else word.text
+            text = next((draft for until, draft in word.drafts if stop - word.start < until), whole)
             if text:
                 end = min(word.end, stop) - start
                 words.append(HypothesisWord(text, word.start - start, end, word.probability, (number,)))

@@ -31,8 +31,9 @@ class Capabilities:
     """What an engine can do, as data that tests, router and docs all read.
 
     ``languages`` are primary subtags (``en``); ``detects_language`` says whether None may be asked for.
-    ``prefix``: a forced prefix of tokens is honoured. ``max_window_samples`` bounds one request. ``streaming``:
-    spoken to in streams (`StreamingEngine`), not in windows (`Engine`).
+    ``prefix``: a forced prefix of tokens is honoured. ``keyterms``: words that are likelier heard when they are named.
+    ``max_window_samples`` bounds one request. ``streaming``: spoken to in streams (`StreamingEngine`), not in windows
+    (`Engine`).
     """
 
     languages: frozenset[str]
@@ -86,7 +87,9 @@ class DecodeRequest:
     that the encoder sees, the rest silence; the padded length alone changes the text of a small model, so it is the
     asker's decision, is recorded, and only equal lengths share a batch. ``language``: primary subtag, None to detect.
     ``prefix``: tokens of words already settled at the start of this window, taken from earlier
-    `HypothesisWord.tokens` of the same engine.
+    `HypothesisWord.tokens` of the same engine. ``keyterms``: names and words to expect, in order of weight; an engine
+    takes as many as it has room for. ``source``: who asks, a session or a job; engines that serve many share
+    themselves out evenly among sources.
     """
 
     samples: Samples
@@ -95,6 +98,8 @@ class DecodeRequest:
     prefix: tuple[int, ...] = ()
     options: DecodeOptions = field(default_factory=DecodeOptions)
     priority: Priority = Priority.FINAL
+    keyterms: tuple[str, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

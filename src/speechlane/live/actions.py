@@ -24,6 +24,7 @@ class Decode:
     prefix: tuple[int, ...]
     options: DecodeOptions
     priority: Priority
+    keyterms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def decoded(route: Route, ask: Decode, answer: HypothesisReceived) -> Source:
             **asdict(ask.options),
             "padded_samples": ask.padded,
             "language": ask.language,
+            "keyterms": list(ask.keyterms),
             "window_ms": [position_to_ms(ask.start), position_to_ms(ask.end)],
         },
         audio_sha256=answer.audio_sha256,

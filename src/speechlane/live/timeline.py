@@ -179,6 +179,7 @@ class Timeline:
                 repetition_guard=segment.loops >= _GUARDED, max_tokens=self._policy.max_tokens(window)
             ),
             priority=priority,
+            keyterms=self._config.keyterms if self._routes.current.capabilities.keyterms else (),
         )
         self._asked = (ask, at)
         self._out.do(ask)

@@ -1,7 +1,8 @@
 """One model, many askers: a worker thread that owns the model and takes its work from one bounded priority queue.
 
-There is never a lock per session. Requests that may share a batch are decoded together, finals go before partials, and
-the batch lane uses what is left, with a bound on how long it can be passed over.
+There is never a lock per session. Requests that may share a batch are decoded together, finals go before partials,
+sources take turns, and the batch lane uses what is left, with a bound on how long it can be passed over. What can be
+computed of a request alone is computed beside the worker, while it has other work.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import Counter, OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from speechlane.audio import position_to_ms
 from speechlane.engine import Priority
@@ -19,9 +22,13 @@ from speechlane.engine.checks import engine_closed
 from speechlane.errors import EngineFailed, OverCapacity, SpeechlaneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from concurrent.futures import Future
 
     from speechlane.engine import Capabilities, DecodeRequest, EngineIdentity, Hypothesis
+
+
+_REMEMBERED_SOURCES = 4096
 
 
 class BatchDecoder(Protocol):
@@ -41,8 +48,12 @@ class BatchDecoder(Protocol):
         """Only requests with equal keys share a batch."""
         ...
 
-    def decode_batch(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        """Answers in the order of the requests."""
+    def prepare(self, request: DecodeRequest) -> Any:
+        """What one request needs that no model is needed for; called on any thread, several at once."""
+        ...
+
+    def decode_batch(self, requests: Sequence[DecodeRequest], prepared: Sequence[Any]) -> list[Hypothesis]:
+        """Answers in the order of the requests, of each of which `prepare` has been called."""
         ...
 
     def close(self) -> None:
@@ -59,6 +70,7 @@ class _Waiting:
     order: int
     future: asyncio.Future[Hypothesis]
     asked_at: float
+    prepared: Future[Any]
     alone: bool = False
     passed_over: int = 0
 
@@ -70,19 +82,22 @@ class _Waiting:
 class EngineDispatcher:
     """An `Engine` over a `BatchDecoder`. Call it from one event loop; the decoder is used by its own thread only.
 
-    Order: lower `Priority` first, then first come, first served. A request of the batch lane that was passed over
-    ``patience`` times goes before partials, never before finals: a final waits for the decode in flight and for finals
-    before it, nothing else. The two lanes never share a batch, so that no caption waits for a recording's chunk.
+    Order: lower `Priority` first; within one, sources take turns (the one that was served longest ago first, its
+    second request behind everybody's first), then first come, first served. A request of the batch lane that was
+    passed over ``patience`` times goes before partials, never before finals: a final waits for the decode in flight and
+    for finals before it, nothing else. The two lanes never share a batch, so that no caption waits for a recording's
+    chunk.
 
     When the queue is full the newcomer is refused, unless it outranks the last in the queue, which is then refused in
-    its stead: a final is refused only by a queue full of finals.
+    its stead. Finals are always taken: a channel has one at a time, so that the number of sessions bounds them.
 
     Args:
         decoder: the loaded model; `aclose` closes it.
         max_batch: live requests decoded together at most. On a CPU more than four no longer save anything.
         max_background_batch: batch-lane requests decoded together at most; one decode is what a final may wait for.
-        max_waiting: requests in the queue at most.
+        max_waiting: requests in the queue, finals apart, at most.
         patience: decodes of the live lane that may go before a waiting request of the batch lane.
+        preparers: threads that prepare requests.
         clock: seconds, monotonic; measures the figures.
     """
 
@@ -94,6 +109,7 @@ class EngineDispatcher:
         max_background_batch: int = 1,
         max_waiting: int = 256,
         patience: int = 8,
+        preparers: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._decoder = decoder
@@ -106,6 +122,9 @@ class EngineDispatcher:
         self._changed = threading.Condition()  # guards the queue and the two below
         self._closed = False
         self._arrivals = 0
+        self._batches = 0
+        self._served: OrderedDict[str, int] = OrderedDict()  # the batch that last held a source's request, oldest first
+        self._preparers = ThreadPoolExecutor(preparers, thread_name_prefix="speechlane-engine-prepare")
         self._thread = threading.Thread(target=self._work, name="speechlane-engine", daemon=True)
         self._thread.start()
 
@@ -133,6 +152,7 @@ class EngineDispatcher:
             with self._changed:
                 if waiting in self._waiting:
                     self._waiting.remove(waiting)
+                    waiting.prepared.cancel()
             raise
 
     async def aclose(self) -> None:
@@ -144,20 +164,25 @@ class EngineDispatcher:
         for waiting in refused:
             _settle(waiting, engine_closed())
         await asyncio.to_thread(self._thread.join)
+        self._preparers.shutdown(wait=False, cancel_futures=True)
 
     def _enqueue(self, request: DecodeRequest, future: asyncio.Future[Hypothesis]) -> _Waiting:
         with self._changed:
             if self._closed:
                 raise engine_closed()
             self._arrivals += 1
-            waiting = _Waiting(request, self._decoder.batch_key(request), self._arrivals, future, self._clock())
-            if len(self._waiting) >= self._max_waiting:
-                last = max(self._waiting, key=_rank)
-                if _rank(last) < _rank(waiting):
-                    raise self._full()
-                self._waiting.remove(last)
-                _settle(last, self._full())
+            key, asked_at = self._decoder.batch_key(request), self._clock()
+            prepared = self._preparers.submit(self._decoder.prepare, request)
+            waiting = _Waiting(request, key, self._arrivals, future, asked_at, prepared)
             self._waiting.append(waiting)
+            bounded = [other for other in self._waiting if other.request.priority is not Priority.FINAL]
+            if len(bounded) > self._max_waiting:
+                last = max(bounded, key=self._turns())
+                self._waiting.remove(last)
+                last.prepared.cancel()
+                if last is waiting:
+                    raise self._full()
+                _settle(last, self._full())
             self._changed.notify()
         return waiting
 
@@ -181,7 +206,8 @@ class EngineDispatcher:
 
     def _take(self) -> list[_Waiting]:
         """Remove and return the requests to decode next."""
-        first = min(self._waiting, key=self._turn)
+        turn = self._turns()
+        first = min(self._waiting, key=turn)
         if first.alone:
             batch = [first]
         else:
@@ -191,23 +217,47 @@ class EngineDispatcher:
                 for waiting in self._waiting
                 if waiting.key == first.key and waiting.is_background == first.is_background and not waiting.alone
             ]
-            batch = sorted(alike, key=self._turn)[:room]
+            batch = sorted(alike, key=turn)[:room]
         self._waiting = [waiting for waiting in self._waiting if waiting not in batch]
         if not first.is_background:
             for waiting in self._waiting:
                 waiting.passed_over += waiting.is_background
+        self._remember(waiting.request.source for waiting in batch)
         return batch
 
-    def _turn(self, waiting: _Waiting) -> tuple[float, int]:
+    def _turns(self) -> Callable[[_Waiting], tuple[float, int, int, int]]:
         """Whose turn it is: the lowest. Patience at its end puts a request between finals and partials."""
+        before: Counter[tuple[float, str]] = Counter()
+        nth = {}
+        for waiting in self._waiting:  # in order of arrival, but for those whose batch failed
+            place = (self._rank(waiting), waiting.request.source)
+            nth[waiting.order] = before[place]
+            before[place] += 1
+
+        def turn(waiting: _Waiting) -> tuple[float, int, int, int]:
+            served = self._served.get(waiting.request.source, 0)
+            return (self._rank(waiting), nth[waiting.order], served, waiting.order)
+
+        return turn
+
+    def _rank(self, waiting: _Waiting) -> float:
         if waiting.is_background and waiting.passed_over >= self._patience:
-            return (Priority.FINAL + 0.5, waiting.order)
-        return _rank(waiting)
+            return Priority.FINAL + 0.5
+        return waiting.request.priority
+
+    def _remember(self, sources: Iterable[str]) -> None:
+        self._batches += 1
+        for source in sources:
+            self._served[source] = self._batches
+            self._served.move_to_end(source)
+        while len(self._served) > _REMEMBERED_SOURCES:
+            self._served.popitem(last=False)
 
     def _answer(self, batch: list[_Waiting]) -> None:
         started = self._clock()
         try:
-            hypotheses = self._decoder.decode_batch([waiting.request for waiting in batch])
+            prepared = [self._prepared(waiting) for waiting in batch]
+            hypotheses = self._decoder.decode_batch([waiting.request for waiting in batch], prepared)
             answers = list(zip(batch, hypotheses, strict=True))
         except Exception as error:  # noqa: BLE001 - the thread must outlive any decoder's fault
             self._recover(batch, error)
@@ -223,6 +273,10 @@ class EngineDispatcher:
             )
             _settle(waiting, replace(hypothesis, figures=figures))
 
+    def _prepared(self, waiting: _Waiting) -> Any:
+        """What was prepared; what nobody has begun is prepared here, so that no final waits behind partials for it."""
+        return self._decoder.prepare(waiting.request) if waiting.prepared.cancel() else waiting.prepared.result()
+
     def _recover(self, batch: list[_Waiting], error: Exception) -> None:
         """One request's fault is not its neighbours': after a failed batch each is tried alone, in its turn."""
         if len(batch) == 1:
@@ -237,10 +291,6 @@ class EngineDispatcher:
         if closed:
             for waiting in batch:
                 _settle(waiting, _as_engine_error(error))
-
-
-def _rank(waiting: _Waiting) -> tuple[float, int]:
-    return (waiting.request.priority, waiting.order)
 
 
 def _as_engine_error(error: Exception) -> SpeechlaneError:

@@ -10,8 +10,8 @@ Reference: Radford et al. 2022, https://arxiv.org/abs/2212.04356; CTranslate2 ``
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +19,12 @@ import numpy as np
 from speechlane.audio import SAMPLE_RATE
 from speechlane.engine import Capabilities, EngineIdentity, Hypothesis
 from speechlane.engine.checks import check_request, invalid_prefix
-from speechlane.errors import EngineFailed
-from speechlane.local.ctranslate import library, open_whisper, unreadable
+from speechlane.local.ctranslate import engine_errors, library, open_whisper, unreadable
+from speechlane.local.whisper_keyterms import keyterm_tokens, names_more
 from speechlane.local.whisper_words import is_repetitive, spoken_tokens, timed_words
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,6 +40,8 @@ _SILENCE_SAMPLES = 640
 # Half of the decoder's 448 positions is what CTranslate2 lets one answer have, its forced prefix included.
 _ANSWER_TOKENS = 224
 _LONGEST_PREFIX = 200
+# Lists of keyterms whose tokens are remembered: a session's stay the same, and are needed with each window.
+_REMEMBERED_KEYTERMS = 256
 # Timestamps break a loop's triples up, so that forbidding those alone leaves most loops as they are; with this penalty
 # they end, and plain speech reads as without it (measured on tiny.en).
 _GUARD = {"no_repeat_ngram_size": 3, "repetition_penalty": 1.1}
@@ -56,6 +58,7 @@ class _Window:
     language_probability: float | None = None
     forced: list[int] = field(default_factory=list)
     result: Any = None
+    no_speech_probability: float = 0.0
     spoken: list[int] = field(default_factory=list)
     alignment: Any = None
 
@@ -116,6 +119,7 @@ class WhisperDecoder:
             raise unreadable(folder, model, error) from error
         self._features = FeatureExtractor(feature_size=self._model.n_mels)
         self._tokenizers: dict[str, Any] = {}
+        self._before = lru_cache(_REMEMBERED_KEYTERMS)(self._prompt_before)
         self._whisper_names = self._known_languages(config)
         self._suppressed = list(get_suppressed_tokens(self._tokenizer("en"), [-1]))
         self._identity = EngineIdentity(
@@ -133,7 +137,7 @@ class WhisperDecoder:
             word_times=True,
             confidences=True,
             prefix=True,
-            keyterms=False,
+            keyterms=True,
             max_window_samples=WINDOW_SAMPLES,
         )
 
@@ -161,20 +165,40 @@ class WhisperDecoder:
             raise invalid_prefix("it holds tokens that are no text")
 
     def batch_key(self, request: DecodeRequest) -> Hashable:
-        """Requests with equal keys may share a batch: the encoder has one length, generation one set of options."""
-        return _frames(request.padded_samples), request.options.beam_size, request.options.repetition_guard
+        """Requests with equal keys may share a batch.
 
-    def decode_batch(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        The encoder has one length, generation one set of options, and CTranslate2 wants the start token at the same
+        place in every prompt: behind keyterms of equally many tokens, or of none.
+        """
+        options = request.options
+        before = len(self._before(request.keyterms))
+        return _frames(request.padded_samples), before, options.beam_size, options.repetition_guard
+
+    def prepare(self, request: DecodeRequest) -> NDArray[np.float32]:
+        """Log-mel features, shape (n_mels, frames of the padded length); the padding is silence, as in training.
+
+        Only the real samples are transformed: the columns of silence behind them are all alike. Safe on any thread.
+        """
+        mel = self._features(request.samples, padding=_SILENCE_SAMPLES)
+        frames = _frames(request.padded_samples)
+        padded = np.pad(mel[:, :frames], ((0, 0), (0, max(0, frames - mel.shape[1]))), mode="edge")
+        return padded.astype(np.float32, copy=False)
+
+    def decode_batch(
+        self, requests: Sequence[DecodeRequest], prepared: Sequence[NDArray[np.float32]] | None = None
+    ) -> list[Hypothesis]:
         """Decode windows that have passed `check` and share a `batch_key`; answers stand in the same order.
 
-        Languages, prefixes and ``max_tokens`` may differ within a batch; each answer keeps to its own.
+        Languages, prefixes, keyterms and ``max_tokens`` may differ within a batch; each answer keeps to its own.
+        ``prepared``: what `prepare` gave for each, called here when None.
 
         Raises:
             EngineFailed: ``engine_failed``, CTranslate2 raised for the batch as a whole.
         """
         windows = [_Window(request) for request in requests]
-        with _engine_errors():
-            encoded = self._model.encode(self._storage.from_array(np.stack([self._mel(item) for item in requests])))
+        with engine_errors():
+            features = [self.prepare(request) for request in requests] if prepared is None else prepared
+            encoded = self._model.encode(self._storage.from_array(np.stack(features)))
             self._settle_languages(windows, encoded)
             self._generate(windows, encoded)
             for window in windows:
@@ -187,16 +211,6 @@ class WhisperDecoder:
     def close(self) -> None:
         """Free the model's memory."""
         self._model.unload_model()
-
-    def _mel(self, request: DecodeRequest) -> NDArray[np.float32]:
-        """Log-mel features, shape (n_mels, frames of the padded length); the padding is silence, as in training.
-
-        Only the real samples are transformed: the columns of silence behind them are all alike.
-        """
-        mel = self._features(request.samples, padding=_SILENCE_SAMPLES)
-        frames = _frames(request.padded_samples)
-        padded = np.pad(mel[:, :frames], ((0, 0), (0, max(0, frames - mel.shape[1]))), mode="edge")
-        return padded.astype(np.float32, copy=False)
 
     def _settle_languages(self, windows: list[_Window], encoded: Any) -> None:
         """Set each window's language: the asked one, the model's only one, or the likeliest."""
@@ -212,25 +226,48 @@ class WhisperDecoder:
                 window.language_probability = float(probability)
 
     def _generate(self, windows: list[_Window], encoded: Any) -> None:
-        prompts = []
+        """Set each window's result: the plain one, or the one with keyterms where that names more of them.
+
+        Keyterms before a window bend the words around them and make the model take noise for speech; so they count
+        only where they are heard, and the doubt is always the plain one.
+        """
         for window in windows:
-            tokenizer = self._tokenizer(window.language)
             if window.request.prefix:
-                window.forced = [tokenizer.timestamp_begin, *window.request.prefix]
-            prompts.append([*tokenizer.sot_sequence, *window.forced])
+                begin = self._tokenizer(window.language).timestamp_begin
+                window.forced = [begin, *window.request.prefix]
+        for window, result in zip(windows, self._results(windows, encoded, [[] for _ in windows]), strict=True):
+            window.result, window.no_speech_probability = result, result.no_speech_prob
+        before = [self._before(window.request.keyterms) for window in windows]
+        if not before[0]:
+            return
+        for window, named in zip(windows, self._results(windows, encoded, before), strict=True):
+            decode = self._tokenizer(window.language).decode
+            plain_text, named_text = (decode(result.sequences_ids[0]) for result in (window.result, named))
+            if names_more(window.request.keyterms, plain_text, named_text) and not is_repetitive(named_text):
+                window.result = named
+
+    def _results(self, windows: list[_Window], encoded: Any, before: list[list[int]]) -> Any:
+        """What CTranslate2 generates for each window with these tokens before it."""
+        prompts = [
+            [*tokens, *self._tokenizer(window.language).sot_sequence, *window.forced]
+            for window, tokens in zip(windows, before, strict=True)
+        ]
         options = windows[0].request.options
-        results = self._model.generate(
+        most = max(len(window.forced) + window.bound for window in windows)
+        return self._model.generate(
             encoded,
             prompts,
             beam_size=options.beam_size,
             **(_GUARD if options.repetition_guard else {}),
-            max_length=2 * max(len(window.forced) + window.bound for window in windows),  # CTranslate2 halves it
+            max_length=most + max(most, len(before[0])),  # CTranslate2 takes the prompt or half off, whichever is more
             return_scores=True,
             return_no_speech_prob=True,
             suppress_tokens=self._suppressed,
         )
-        for window, result in zip(windows, results, strict=True):
-            window.result = result
+
+    def _prompt_before(self, keyterms: tuple[str, ...]) -> list[int]:
+        tokens = keyterm_tokens(keyterms, self._vocabulary)
+        return [self._tokenizer("en").sot_prev, *tokens] if tokens else []
 
     def _align(self, windows: list[_Window], encoded: Any) -> None:
         """Align what was said with the audio; a window without words keeps None.
@@ -258,7 +295,7 @@ class WhisperDecoder:
             else (),
             language=window.language,
             language_probability=window.language_probability,
-            no_speech_probability=window.result.no_speech_prob,
+            no_speech_probability=window.no_speech_probability,
             average_logprob=_average_logprob(window),
             repetitive=is_repetitive(tokenizer.decode(text)),
             truncated=len(window.answer) >= window.bound,
@@ -302,14 +339,3 @@ def _average_logprob(window: _Window) -> float | None:
     if not all_tokens:
         return None
     return float(window.result.scores[0] * all_tokens / (len(window.answer) + 1))
-
-
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    """The edge where CTranslate2's exceptions become ours."""
-    try:
-        yield
-    except (RuntimeError, ValueError, MemoryError) as error:
-        raise EngineFailed(
-            "engine_failed", f"The speech model failed on this window: {error}. Try it again, or another engine."
-        ) from error

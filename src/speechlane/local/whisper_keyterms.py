@@ -5,6 +5,7 @@ Words alone stand there: timestamps or task tokens would say that something was 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,3 +25,15 @@ def keyterm_tokens(keyterms: Sequence[str], vocabulary: Any) -> list[int]:
             break
         tokens += more
     return tokens
+
+
+def names_more(keyterms: Sequence[str], plain: str, named: str) -> bool:
+    """Whether a text names keyterms that the plain one lacks, and lacks none that it has; case does not matter."""
+    in_plain, in_named = ({term for term in keyterms if _words(term) in _words(text)} for text in (plain, named))
+    return in_plain < in_named
+
+
+def _words(text: str) -> str:
+    """A text's words between single spaces, with a space at both ends; hyphens stay."""
+    words = " ".join(re.findall(r"\w+(?:-\w+)*", text.casefold()))
+    return f" {words} "

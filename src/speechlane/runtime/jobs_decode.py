@@ -78,10 +78,10 @@ class ChunkDecoder:
     async def _parts(self, job: Job, chunk: Chunk, samples: Samples, *, attempt: int) -> tuple[HeardPart, ...]:
         language = primary_subtag(job.options.language) if job.options.language is not None else None
         options, tried = DecodeOptions(beam_size=BEAM_SIZE), attempt
-        heard = await self._ask(samples, language, options)
+        heard = await self._ask(job, samples, language, options)
         if needs_second_try(heard):
             guarded = replace(options, repetition_guard=True)
-            second = await self._ask(samples, language, guarded)
+            second = await self._ask(job, samples, language, guarded)
             if better_of(heard, second) is second:
                 heard, options, tried = second, guarded, attempt + 1
         broken_off = breaks_off_at(heard, chunk)
@@ -137,13 +137,14 @@ class ChunkDecoder:
         window = min(SHORT_WINDOW if short else LONG_WINDOW, self.engine.capabilities.max_window_samples)
         return max(window, len(samples))
 
-    async def _ask(self, samples: Samples, language: str | None, options: DecodeOptions) -> Hypothesis:
+    async def _ask(self, job: Job, samples: Samples, language: str | None, options: DecodeOptions) -> Hypothesis:
         request = DecodeRequest(
             samples=samples,
             padded_samples=self._padded(samples, options),
             language=language,
             options=options,
             priority=Priority.BATCH,
+            source=job.id,
         )
         async for attempt in AsyncRetrying(
             stop=stop_after_attempt(TRIES),

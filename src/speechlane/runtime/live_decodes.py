@@ -59,6 +59,8 @@ class Decodes:
                 prefix=ask.prefix,
                 options=ask.options,
                 priority=ask.priority,
+                keyterms=ask.keyterms,
+                source=self._session,
             )
             hypothesis = await cast("Engine", self._engines[ask.route]).decode(request)
             answer = events.HypothesisReceived(0, ask.request, hypothesis, samples_sha256(samples))

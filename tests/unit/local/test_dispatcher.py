@@ -33,6 +33,7 @@ class RecordingDecoder:
 
     def __init__(self, spoiled: Sequence[int] = (), error: Exception | None = None) -> None:
         self.batches: list[list[int]] = []
+        self.prepared_on: set[str] = set()
         self.closed = False
         self.free = threading.Event()
         self.busy = threading.Event()
@@ -45,7 +46,12 @@ class RecordingDecoder:
     def batch_key(self, request: DecodeRequest) -> int:
         return request.padded_samples
 
-    def decode_batch(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
+    def prepare(self, request: DecodeRequest) -> int:
+        self.prepared_on.add(threading.current_thread().name)
+        return len(request.samples)
+
+    def decode_batch(self, requests: Sequence[DecodeRequest], prepared: Sequence[int]) -> list[Hypothesis]:
+        assert list(prepared) == [len(request.samples) for request in requests]
         self.batches.append([len(request.samples) for request in requests])
         self.busy.set()
         assert self.free.wait(LIMIT_S)
@@ -57,8 +63,8 @@ class RecordingDecoder:
         self.closed = True
 
 
-def window(length: int, priority: Priority = Priority.FINAL, padded: int = PADDED) -> DecodeRequest:
-    return DecodeRequest(np.zeros(length, np.float32), padded, "en", priority=priority)
+def window(length: int, priority: Priority = Priority.FINAL, padded: int = PADDED, source: str = "") -> DecodeRequest:
+    return DecodeRequest(np.zeros(length, np.float32), padded, "en", priority=priority, source=source)
 
 
 def run(
@@ -106,6 +112,71 @@ def test_finals_go_before_partials_and_recordings() -> None:
 
     run(decoder, scenario, max_batch=1)
     assert decoder.batches == [[1], [12], [14], [13], [11], [10]]
+
+
+def test_sources_take_turns() -> None:
+    """Within one priority a source that asked much waits behind those that asked little, and still comes to its end."""
+    decoder = RecordingDecoder()
+
+    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
+        asked = [(10, "many"), (11, "many"), (12, "many"), (13, "one"), (14, "two"), (15, "two")]
+        requests = [window(length, Priority.PARTIAL, source=source) for length, source in asked]
+        await finished(decoder, await queued(dispatcher, *requests, window(16, source="many")))
+
+    run(decoder, scenario, max_batch=1)
+    assert decoder.batches == [[1], [16], [13], [14], [10], [15], [11], [12]]
+
+
+def test_one_that_asks_again_at_once_starves_nobody() -> None:
+    """A source that always has a request ready gets every other turn beside one with a long queue."""
+    decoder = RecordingDecoder()
+
+    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
+        waiting = await queued(dispatcher, *[window(length, source="long") for length in (10, 11, 12)])
+        decoder.free.set()
+        for length in (20, 21, 22):
+            await dispatcher.decode(window(length, source="eager"))
+        await asyncio.gather(*waiting)
+
+    run(decoder, scenario, max_batch=1)
+    served = [batch[0] for batch in decoder.batches[1:]]
+    assert sorted(served) == [10, 11, 12, 20, 21, 22]
+    assert abs(served.index(12) - served.index(22)) <= 2
+
+
+def test_requests_are_prepared_beside_the_worker() -> None:
+    """While the worker is held, what waits is prepared on another thread, so that the model's thread finds it ready."""
+    decoder = RecordingDecoder()
+
+    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
+        decoder.prepared_on.clear()
+        waiting = await queued(dispatcher, window(10))
+        await asyncio.to_thread(dispatcher._waiting[0].prepared.result, LIMIT_S)
+        assert len(decoder.prepared_on) == 1
+        assert "prepare" in decoder.prepared_on.pop()
+        await finished(decoder, waiting)
+        assert not decoder.prepared_on
+
+    run(decoder, scenario)
+
+
+def test_a_fault_in_preparing_is_its_own() -> None:
+    """A request that cannot be prepared fails; its neighbours in the batch get their answers."""
+
+    class Picky(RecordingDecoder):
+        def prepare(self, request: DecodeRequest) -> int:
+            if len(request.samples) == 11:
+                raise ValueError("odd")
+            return super().prepare(request)
+
+    decoder = Picky()
+
+    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
+        answers = await finished(decoder, await queued(dispatcher, window(10), window(11)))
+        assert isinstance(answers[0], Hypothesis)
+        assert isinstance(answers[1], EngineFailed)
+
+    run(decoder, scenario)
 
 
 def test_compatible_requests_share_a_batch() -> None:
@@ -213,7 +284,7 @@ def test_a_bad_request_never_enters_the_queue() -> None:
 
 
 def test_a_full_queue_refuses_the_least() -> None:
-    """A full queue refuses the newcomer, or the last in rank when the newcomer outranks it: finals get in."""
+    """A full queue refuses the newcomer, or the last in rank when the newcomer outranks it."""
     decoder = RecordingDecoder()
 
     async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
@@ -221,12 +292,26 @@ def test_a_full_queue_refuses_the_least() -> None:
         with pytest.raises(OverCapacity) as refused:
             await dispatcher.decode(window(12, Priority.PARTIAL))
         assert (refused.value.code, refused.value.limit) == ("engine_queue_full", 2)
-        waiting += await queued(dispatcher, window(13))
+        waiting += await queued(dispatcher, window(13, Priority.FIRST_PARTIAL))
         outcomes = await finished(decoder, waiting)
         assert [type(outcome) for outcome in outcomes] == [Hypothesis, OverCapacity, Hypothesis]
 
     run(decoder, scenario, max_waiting=2, max_batch=1)
     assert decoder.batches == [[1], [13], [10]]
+
+
+def test_finals_are_always_taken() -> None:
+    """The queue's bound refuses no final and counts none."""
+    decoder = RecordingDecoder()
+
+    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
+        waiting = await queued(dispatcher, *[window(length) for length in (10, 11, 12)])
+        waiting += await queued(dispatcher, window(13, Priority.PARTIAL))
+        outcomes = await finished(decoder, waiting)
+        assert all(isinstance(outcome, Hypothesis) for outcome in outcomes)
+
+    run(decoder, scenario, max_waiting=1, max_batch=1)
+    assert decoder.batches == [[1], [10], [11], [12], [13]]
 
 
 def test_closing_finishes_what_runs_and_refuses_what_waits() -> None:
