@@ -4,101 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
-from collections.abc import Awaitable, Callable, Sequence
 
-import numpy as np
 import pytest
+from recording_decoder import LIMIT_S, RecordingDecoder, finished, queued, run, window
 
-from speechlane.engine import DecodeRequest, EngineIdentity, Hypothesis, Priority
-from speechlane.engine.checks import check_request
-from speechlane.engine.scripted import ScriptedEngine
+from speechlane.engine import Hypothesis, Priority
 from speechlane.errors import EngineFailed, InvalidInput, OverCapacity
 from speechlane.local.dispatcher import EngineDispatcher
 
 pytestmark = pytest.mark.unit
-
-LIMIT_S = 10
-PADDED = 32_000
-
-
-class RecordingDecoder:
-    """Answers each window with its length as text; records batches; can be held and told to fail.
-
-    ``spoiled``: lengths of windows that make any batch they are in fail.
-    """
-
-    capabilities = ScriptedEngine(()).capabilities
-    identity = EngineIdentity("recording", "1", "none", None, None, None, None)
-
-    def __init__(self, spoiled: Sequence[int] = (), error: Exception | None = None) -> None:
-        self.batches: list[list[int]] = []
-        self.prepared_on: set[str] = set()
-        self.closed = False
-        self.free = threading.Event()
-        self.busy = threading.Event()
-        self.spoiled = spoiled
-        self.error = error or RuntimeError("boom")
-
-    def check(self, request: DecodeRequest) -> None:
-        check_request(request, self.capabilities)
-
-    def batch_key(self, request: DecodeRequest) -> int:
-        return request.padded_samples
-
-    def prepare(self, request: DecodeRequest) -> int:
-        self.prepared_on.add(threading.current_thread().name)
-        return len(request.samples)
-
-    def decode_batch(self, requests: Sequence[DecodeRequest], prepared: Sequence[int]) -> list[Hypothesis]:
-        assert list(prepared) == [len(request.samples) for request in requests]
-        self.batches.append([len(request.samples) for request in requests])
-        self.busy.set()
-        assert self.free.wait(LIMIT_S)
-        if any(len(request.samples) in self.spoiled for request in requests):
-            raise self.error
-        return [Hypothesis((), str(len(request.samples))) for request in requests]
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def window(length: int, priority: Priority = Priority.FINAL, padded: int = PADDED, source: str = "") -> DecodeRequest:
-    return DecodeRequest(np.zeros(length, np.float32), padded, "en", priority=priority, source=source)
-
-
-def run(
-    decoder: RecordingDecoder,
-    scenario: Callable[[EngineDispatcher, asyncio.Task[Hypothesis]], Awaitable[None]],
-    **options: int,
-) -> None:
-    """Run a scenario with the worker held in a first decode of length 1; free it and close at the end."""
-
-    async def whole() -> None:
-        dispatcher = EngineDispatcher(decoder, **options)
-        first = asyncio.create_task(dispatcher.decode(window(1)))
-        try:
-            assert await asyncio.to_thread(decoder.busy.wait, LIMIT_S)
-            await scenario(dispatcher, first)
-        finally:
-            decoder.free.set()
-            await dispatcher.aclose()
-            await asyncio.gather(first, return_exceptions=True)
-
-    asyncio.run(whole())
-
-
-async def queued(dispatcher: EngineDispatcher, *requests: DecodeRequest) -> list[asyncio.Task[Hypothesis]]:
-    """Tasks that wait in the queue, in this order."""
-    tasks = [asyncio.create_task(dispatcher.decode(request)) for request in requests]
-    await asyncio.sleep(0)
-    return tasks
-
-
-async def finished(decoder: RecordingDecoder, tasks: Sequence[asyncio.Task[Hypothesis]]) -> list[object]:
-    """Free the worker and wait for the tasks' outcomes."""
-    decoder.free.set()
-    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def test_finals_go_before_partials_and_recordings() -> None:
@@ -112,71 +26,6 @@ def test_finals_go_before_partials_and_recordings() -> None:
 
     run(decoder, scenario, max_batch=1)
     assert decoder.batches == [[1], [12], [14], [13], [11], [10]]
-
-
-def test_sources_take_turns() -> None:
-    """Within one priority a source that asked much waits behind those that asked little, and still comes to its end."""
-    decoder = RecordingDecoder()
-
-    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
-        asked = [(10, "many"), (11, "many"), (12, "many"), (13, "one"), (14, "two"), (15, "two")]
-        requests = [window(length, Priority.PARTIAL, source=source) for length, source in asked]
-        await finished(decoder, await queued(dispatcher, *requests, window(16, source="many")))
-
-    run(decoder, scenario, max_batch=1)
-    assert decoder.batches == [[1], [16], [13], [14], [10], [15], [11], [12]]
-
-
-def test_one_that_asks_again_at_once_starves_nobody() -> None:
-    """A source that always has a request ready gets every other turn beside one with a long queue."""
-    decoder = RecordingDecoder()
-
-    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
-        waiting = await queued(dispatcher, *[window(length, source="long") for length in (10, 11, 12)])
-        decoder.free.set()
-        for length in (20, 21, 22):
-            await dispatcher.decode(window(length, source="eager"))
-        await asyncio.gather(*waiting)
-
-    run(decoder, scenario, max_batch=1)
-    served = [batch[0] for batch in decoder.batches[1:]]
-    assert sorted(served) == [10, 11, 12, 20, 21, 22]
-    assert abs(served.index(12) - served.index(22)) <= 2
-
-
-def test_requests_are_prepared_beside_the_worker() -> None:
-    """While the worker is held, what waits is prepared on another thread, so that the model's thread finds it ready."""
-    decoder = RecordingDecoder()
-
-    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
-        decoder.prepared_on.clear()
-        waiting = await queued(dispatcher, window(10))
-        await asyncio.to_thread(dispatcher._waiting[0].prepared.result, LIMIT_S)
-        assert len(decoder.prepared_on) == 1
-        assert "prepare" in decoder.prepared_on.pop()
-        await finished(decoder, waiting)
-        assert not decoder.prepared_on
-
-    run(decoder, scenario)
-
-
-def test_a_fault_in_preparing_is_its_own() -> None:
-    """A request that cannot be prepared fails; its neighbours in the batch get their answers."""
-
-    class Picky(RecordingDecoder):
-        def prepare(self, request: DecodeRequest) -> int:
-            if len(request.samples) == 11:
-                raise ValueError("odd")
-            return super().prepare(request)
-
-    decoder = Picky()
-
-    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
-        answers = await finished(decoder, await queued(dispatcher, window(10), window(11)))
-        assert isinstance(answers[0], Hypothesis)
-        assert isinstance(answers[1], EngineFailed)
-
-    run(decoder, scenario)
 
 
 def test_compatible_requests_share_a_batch() -> None:
