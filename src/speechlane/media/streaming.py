@@ -156,8 +156,7 @@ class ContainerDecoder:
         if header.channels is not None:
             self._check(header.channels, header.sample_rate or 0)
         codec = CodecContext.create(header.codec, "r")
-        if not isinstance(codec, AudioCodecContext):
-            raise TypeError(header.codec)
+        assert isinstance(codec, AudioCodecContext)
         codec.thread_count = 1
         if header.extradata:
             codec.extradata = header.extradata
