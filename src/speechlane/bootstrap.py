@@ -174,6 +174,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
             keep_audio=settings.event_audio,
         )
 
+        hub.start()
         records = LiveRecords(folder.live if settings.event_log else None, hub)
 
         async def ready() -> None:

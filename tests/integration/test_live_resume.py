@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import threading
-from pathlib import Path
 
 import pytest
 from live_server import START, converse, live_server, read_all, script
+from live_speaker import FINISH, Speaker, log_of
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from speechlane.engine.scripted import ScriptedEngine
 from speechlane.engine.scripted_audio import scripted_samples
@@ -23,7 +22,6 @@ pytestmark = pytest.mark.integration
 WORDS = script(18)
 AUDIO = scripted_samples(0, WORDS[-1].end + 16_000).tobytes()
 TEXT = " ".join(word.text.strip() for word in WORDS)
-FINISH = json.dumps({"type": "session.finish"})
 FRAME = 6_400
 LIMITS = SessionLimits(resume_window_ms=60_000)
 
@@ -40,77 +38,10 @@ def stack():
         yield connections
 
 
-class Speaker:
-    """A client that remembers what it has received, and takes its session up again."""
-
-    def __init__(self, url: str, stack: contextlib.ExitStack) -> None:
-        self.url, self._stack = url, stack
-        self.messages: list[dict] = []
-        self.connection = stack.enter_context(connect(url))
-        self.connection.send(json.dumps(START))
-        self.started = self.receive()
-
-    def receive(self) -> dict:
-        self.messages.append(json.loads(self.connection.recv(timeout=10)))
-        return self.messages[-1]
-
-    def receive_until(self, kind: str) -> dict:
-        while (message := self.receive())["type"] != kind:
-            pass
-        return message
-
-    def say(self, start: int, end: int) -> None:
-        for at in range(start, end, FRAME):
-            self.connection.send(AUDIO[at : min(at + FRAME, end)])
-
-    def drop(self) -> None:
-        """Break the connection without a word."""
-        cut_off(self.connection)
-
-    def resume(self, **fields: object) -> dict:
-        self.connection = self._stack.enter_context(connect(self.url))
-        self.connection.send(json.dumps(self.ticket() | fields))
-        return self.receive()
-
-    def ticket(self) -> dict:
-        return {
-            "type": "session.resume",
-            "session": self.started["session"],
-            "resume_token": self.started["resume_token"],
-            "after_seq": max(message.get("seq", 0) for message in self.messages),
-        }
-
-    def finish(self) -> int:
-        """Say the last word; read to the end; return the close code."""
-        self.connection.send(FINISH)
-        return self.hear_out()
-
-    def hear_out(self) -> int:
-        self.messages += read_all(self.connection)
-        return self.connection.close_code
-
-    @property
-    def text(self) -> str:
-        return " ".join(message["text"] for message in self.messages if message["type"] == "caption.final")
-
-    def check_sequence(self) -> None:
-        """Durable messages came without gap or doubling over all connections."""
-        numbers = [message["seq"] for message in self.messages if "seq" in message]
-        assert numbers == list(range(1, len(numbers) + 1))
-
-
-def cut_off(connection: ClientConnection) -> None:
-    connection.socket.shutdown(socket.SHUT_RDWR)
-
-
-def log_of(folder: Path, session: str) -> list[str]:
-    return (folder / session / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-
-
 @pytest.mark.parametrize("fraction", [0.0, 0.02, 0.31, 0.5, 0.77, 1.0])
 def test_a_lost_connection_is_taken_up_where_it_broke(server, fraction, stack):
     """Cut anywhere, resume, send again from `replay_from_bytes`: every word once, every durable message once."""
-    speaker = Speaker(server.url, stack)
+    speaker = Speaker(server.url, AUDIO, stack)
     speaker.say(0, round(len(AUDIO) * fraction) // 2 * 2 + 1)
     speaker.drop()
     resumed = speaker.resume()
@@ -124,7 +55,7 @@ def test_a_lost_connection_is_taken_up_where_it_broke(server, fraction, stack):
 
 def test_a_connection_may_break_again_and_again(server, stack):
     """Ten breaks, some amid a sample, some before anything was sent anew, change no word; the log replays exactly."""
-    speaker = Speaker(server.url, stack)
+    speaker = Speaker(server.url, AUDIO, stack)
     start = 0
     for part in range(1, 11):
         speaker.say(start, max(start, len(AUDIO) * part // 11 + part % 4))
@@ -142,7 +73,7 @@ def test_a_connection_may_break_again_and_again(server, stack):
 
 def test_what_was_missed_is_sent_again_with_the_newest_partial(server, stack):
     """`after_seq` says what the client has: the rest comes once more, as it was, then the newest partial."""
-    speaker = Speaker(server.url, stack)
+    speaker = Speaker(server.url, AUDIO, stack)
     speaker.say(0, WORDS[8].end * 4)
     while speaker.receive()["type"] != "caption.final":
         pass
@@ -159,7 +90,7 @@ def test_what_was_missed_is_sent_again_with_the_newest_partial(server, stack):
 
 def test_every_stored_byte_is_acknowledged(server, stack):
     """What was received is stored, so a client need not keep it: `audio.ack` says so."""
-    speaker = Speaker(server.url, stack)
+    speaker = Speaker(server.url, AUDIO, stack)
     speaker.say(0, 4 * 32_000)
     ack = speaker.receive_until("audio.ack")
     assert ack["replay_from_bytes"] == ack["received_bytes"] >= 4 * 16_000
@@ -169,7 +100,7 @@ def test_every_stored_byte_is_acknowledged(server, stack):
 
 def test_the_newest_connection_wins(server, stack):
     """A second connection takes the session; the first is told and closed 4409, and what it still sends is dropped."""
-    speaker = Speaker(server.url, stack)
+    speaker = Speaker(server.url, AUDIO, stack)
     speaker.say(0, len(AUDIO) // 3)
     older = speaker.connection
     resumed = speaker.resume()
@@ -188,7 +119,7 @@ def test_the_newest_connection_wins(server, stack):
 )
 def test_a_session_is_given_to_its_own_client_alone(server, wrong, stack):
     """A wrong token and an unknown session are refused alike, 4404; the session's own connection goes on."""
-    speaker = Speaker(server.url, stack)
+    speaker = Speaker(server.url, AUDIO, stack)
     messages, code = converse(server.url, [speaker.ticket() | wrong])
     assert (messages[0]["code"], code) == ("unknown_session", 4404)
     assert speaker.finish() == 1000
@@ -210,7 +141,7 @@ def test_another_tenant_cannot_resume_a_session(tmp_path):
 
 def test_messages_that_were_never_sent_cannot_be_resumed_behind(server, stack):
     """An `after_seq` beyond the session's last message is refused by name, 4400."""
-    speaker = Speaker(server.url, stack)
+    speaker = Speaker(server.url, AUDIO, stack)
     messages, code = converse(server.url, [speaker.ticket() | {"after_seq": 7}])
     assert (messages[0]["field"], messages[0]["limit"], code) == ("after_seq", 1, 4400)
     assert speaker.finish() == 1000
@@ -218,9 +149,10 @@ def test_messages_that_were_never_sent_cannot_be_resumed_behind(server, stack):
 
 def test_an_end_that_did_not_arrive_is_told_again(server, stack):
     """`session.finish`, then a break: the session's rest and its end come on resume, close 1000, as often as asked."""
-    speaker = Speaker(server.url, stack)
+    speaker = Speaker(server.url, AUDIO, stack)
     speaker.say(0, len(AUDIO))
     speaker.connection.send(FINISH)
+    wait_until(lambda: "FinishRequested" in "".join(log_of(server.logs, speaker.started["session"])))
     speaker.drop()
     for _ in range(2):
         speaker.messages = speaker.messages[:1]
@@ -235,7 +167,7 @@ def test_a_client_that_does_not_come_back_is_settled(tmp_path, stack):
     """When the window is over the session finishes, its stored audio is deleted, and it can no longer be resumed."""
     limits = SessionLimits(resume_window_ms=300)
     with live_server(ScriptedEngine(WORDS), WORDS, limits=limits, logs=tmp_path) as running:
-        speaker = Speaker(running.url, stack)
+        speaker = Speaker(running.url, AUDIO, stack)
         speaker.say(0, len(AUDIO))
         speaker.connection.send(json.dumps({"type": "audio.flush"}))
         speaker.receive_until("audio.flushed")
@@ -251,7 +183,7 @@ def test_kept_audio_stands_beside_the_log(tmp_path, stack):
     """With `event_audio` every byte of the client's stream stays, in order, when the session is over."""
     limits = SessionLimits(resume_window_ms=100)
     with live_server(ScriptedEngine(WORDS), WORDS, limits=limits, logs=tmp_path, keep_audio=True) as running:
-        speaker = Speaker(running.url, stack)
+        speaker = Speaker(running.url, AUDIO, stack)
         speaker.say(0, len(AUDIO))
         assert speaker.finish() == 1000
         kept = tmp_path / speaker.started["session"] / "audio"
@@ -262,7 +194,7 @@ def test_kept_audio_stands_beside_the_log(tmp_path, stack):
 def test_without_a_log_no_resume_is_offered(stack):
     """Nothing is stored, so nothing is promised: no token, a window of 0, and a lost connection is settled at once."""
     with live_server(ScriptedEngine(WORDS), WORDS, limits=LIMITS) as running:
-        speaker = Speaker(running.url, stack)
+        speaker = Speaker(running.url, AUDIO, stack)
         assert (speaker.started["resume_token"], speaker.started["resume_window_s"]) == (None, 0)
         messages, code = converse(running.url, [speaker.ticket() | {"resume_token": "x"}])
         assert (messages[0]["code"], code) == ("unknown_session", 4404)

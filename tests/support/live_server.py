@@ -75,6 +75,7 @@ def live_server(
 
     @contextlib.asynccontextmanager
     async def lifespan(_app):
+        hub.start()
         yield
         await hub.stop(5)
 

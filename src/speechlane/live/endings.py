@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from speechlane.errors import InvalidInput, OverCapacity, SpeechlaneError, TooLarge
 from speechlane.live.config import SessionLimits
 
+DRAIN_PAUSE_MS = 3_000
+"""How long a stop waits for a pause in what is being said, before it cuts there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -26,6 +29,17 @@ def restarting(*, resumable: bool) -> OverCapacity:
     step = "Resume the session once the server is back." if resumable else "Open a new session for what comes."
     return OverCapacity(
         "server_restart", f"The server is restarting; what was settled stands. {step}", retry_after_ms=1_000
+    )
+
+
+def partial_sample(dropped: int, size: int) -> InvalidInput:
+    """The stream ended amid a sample."""
+    return InvalidInput(
+        "partial_sample",
+        f"The last {dropped} bytes are less than one sample frame of {size} bytes and were dropped. End the audio on a"
+        " whole sample.",
+        field="audio",
+        limit=size,
     )
 
 

@@ -13,7 +13,7 @@ from speechlane.errors import EngineFailed, InvalidInput, SpeechlaneError
 from speechlane.live import events, messages
 from speechlane.live.actions import Action, Close, Resend
 from speechlane.live.config import SessionHead
-from speechlane.live.endings import FINISHED, LOST, Ending, idle, restarting, too_long
+from speechlane.live.endings import DRAIN_PAUSE_MS, FINISHED, LOST, Ending, idle, partial_sample, restarting, too_long
 from speechlane.live.outbox import Outbox
 from speechlane.live.receipts import Receipts
 from speechlane.live.routed import RoutedTimeline
@@ -37,6 +37,7 @@ class Session:
         self._acked_position = 0
         self.lost_at: int | None = None
         """Since when the client's connection is gone."""
+        self._draining_since = 0
         self._last_activity = 0
         self._last_audio = 0
         self._flushes: list[tuple[str | None, int]] = []
@@ -53,6 +54,15 @@ class Session:
     def safe(self) -> int:
         """All before this sample is settled or silence: no final that is still to come has words there."""
         return min(timeline.safe for timeline in self._timelines)
+
+    @property
+    def listening(self) -> bool:
+        """Whether audio is taken; what is not taken now is heard when the session goes on."""
+        return self.state is State.OPEN or (self.state is State.DRAINING and self._speaking)
+
+    @property
+    def _speaking(self) -> bool:
+        return any(timeline.speaking for timeline in self._timelines)
 
     @property
     def backlog(self) -> int:
@@ -74,13 +84,15 @@ class Session:
         if asked:
             patience = limits.failover_ms if self._can_fail_over else limits.engine_timeout_ms
             yield min(asked) + patience, "engine"
+        if self.state is State.DRAINING and self._speaking:
+            yield self._draining_since + DRAIN_PAUSE_MS, "pause"
         if self.state is not State.OPEN or asked:
             return  # while the engine is behind, a silent client may be held back by us
         if self.lost_at is not None:
             yield self.lost_at + limits.resume_window_ms, "lost"
         else:
             yield self._last_activity + limits.idle_timeout_ms, "idle"
-            if any(timeline.speaking for timeline in self._timelines):
+            if self._speaking:
                 yield self._last_audio + limits.stall_ms, "stall"
 
     @property
@@ -153,7 +165,7 @@ class Session:
             )
 
     def _hear(self, event: events.AudioReceived) -> None:
-        if self.state is not State.OPEN:
+        if not self.listening:
             return
         self._last_activity = self._last_audio = event.at
         self._position = event.position
@@ -176,18 +188,8 @@ class Session:
         if self.state is State.FINISHING:
             return
         if event.dropped_bytes:
-            size = self.head.config.bytes_per_frame
-            self._out.send(
-                messages.warning(
-                    InvalidInput(
-                        "partial_sample",
-                        f"The last {event.dropped_bytes} bytes are less than one sample frame of {size} bytes and were "
-                        "dropped. End the audio on a whole sample.",
-                        field="audio",
-                        limit=size,
-                    )
-                )
-            )
+            problem = partial_sample(event.dropped_bytes, self.head.config.bytes_per_frame)
+            self._out.send(messages.warning(problem))
         self._end(event.at, FINISHED)
 
     def _end(self, at: int, ending: Ending) -> None:
@@ -223,13 +225,12 @@ class Session:
             timeline.ask_again(at)
 
     def _shut_down(self, at: int) -> None:
-        """Settle what was heard; where a resume is offered, the session goes on when the server is back."""
+        """Settle what was heard, up to the next pause if there is one soon; a session that can be resumed goes on."""
         if not self.head.limits.resume_window_ms:
             self._end(at, Ending(1012, "server restart", restarting(resumable=False)))
         elif self.state is State.OPEN:
             self._move(Turn.DRAIN)
-            for timeline in self._timelines:
-                timeline.end_speech(at)
+            self._draining_since = at
 
     def _engine_failed(self, event: events.DecodeFailed) -> None:
         for timeline in self._timelines:
@@ -285,7 +286,7 @@ class Session:
             self._end(at, LOST)
         elif "idle" in due:
             self._end(at, idle(limits))
-        elif "stall" in due:
+        elif due & {"stall", "pause"}:
             for timeline in self._timelines:
                 timeline.end_speech(at)
 
@@ -304,7 +305,9 @@ class Session:
             else:
                 waiting.append((flush_id, position))
         self._flushes = waiting
-        if self.state in {State.FINISHING, State.DRAINING} and all(timeline.settled for timeline in self._timelines):
+        if self.state not in {State.FINISHING, State.DRAINING} or self._speaking:
+            return
+        if all(timeline.settled for timeline in self._timelines):
             self._acknowledge()
             if self.state is State.FINISHING:
                 self._close()

@@ -21,7 +21,7 @@ class State(enum.Enum):
     FINISHING = "finishing"
     """No more audio is taken; what was heard is being settled."""
     DRAINING = "draining"
-    """The server stops: no more audio is taken, and what was heard is being settled; the session is not over."""
+    """The server stops: what was heard is being settled, up to the next pause; the session is not over."""
     SUSPENDED = "suspended"
     """The server stops and all is settled; the session can be resumed once the server is back."""
     CLOSED = "closed"

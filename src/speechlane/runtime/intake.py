@@ -99,12 +99,6 @@ class Intake:
         else:
             await self._take(piece)
 
-    async def hear(self, data: bytes) -> None:
-        """Take the stream's next bytes and hear all of them."""
-        self.take(data)
-        while self.pending:
-            await self.hear_more()
-
     async def flush(self) -> None:
         """Let all go to the core that was heard so far; the stream goes on. Raises as `hear_more` does."""
         await self._take(await self._decode(self._decoder.flush))

@@ -24,6 +24,7 @@ from speechlane.live.states import State
 from speechlane.provenance import Registry
 from speechlane.runtime.intake import Intake
 from speechlane.runtime.live_decodes import Decodes
+from speechlane.runtime.live_inbox import Inbox
 from speechlane.runtime.live_outgoing import Outgoing
 from speechlane.runtime.live_streams import LiveStreams
 from speechlane.runtime.session_files import SessionFiles
@@ -33,19 +34,17 @@ _LOGGER = logging.getLogger(__name__)
 MAX_BACKLOG = 20 * SAMPLE_RATE
 """Undecoded speech over which no more audio is taken in: the sender feels back-pressure."""
 
-MAX_WAITING_BYTES = 1 << 20
-"""Client bytes that may wait unread by the loop; one frame more than that is taken."""
-
-ITEM_BYTES = 256
-"""What a queued message costs besides its audio."""
-
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """When a session began that is taken up again, ``age_s`` seconds ago, and its last event's time in ms."""
+    """When a session began that is taken up again, ``age_s`` seconds ago, and its last event's time in ms.
+
+    ``unreadable``: what stopped the decoder in the stored audio, if anything did.
+    """
 
     age_s: float
     last_at: int
+    unreadable: SpeechlaneError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +80,25 @@ class LiveDriver:
         self._intake, self._registry, self._files = intake, registry, files
         self._clock, self._restored = clock, restored
         self._began = clock() - (restored.age_s if restored else 0)
-        self._input: deque[bytes | events.Event] = deque()
-        self._waiting_bytes = 0
+        self._input = Inbox()
         self._answers: deque[events.Event | _Resumption] = deque()
         self._decodes = Decodes(session.head.session, engines, intake.buffers, self._answer)
         self._streams = LiveStreams(engines, intake.buffers, self._answer)
         self._released = [0] * len(intake.buffers)
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._closed = False
-        self._last_at = restored.last_at if restored else 0
+        self._closed = session.state is State.CLOSED
+        self.ended = asyncio.Event()
+        """Set when the session is over, or was cut short."""
+        self.broken = False
+        """Whether it was cut short: what is stored is the session as it stands."""
+        self.reachable = True
+        """Whether it still takes connections; False once `run` has returned."""
+        self._last_at = 0
+        if restored is not None:
+            self._last_at = restored.last_at
+            self.outgoing.close()  # nobody listens until the session is resumed
+            if restored.unreadable is not None:
+                self.break_protocol(restored.unreadable)
 
     # --- the client's side -------------------------------------------------------------------------------------
 
@@ -119,7 +126,7 @@ class LiveDriver:
                 except StorageFailed as problem:
                     self._abort(problem)
                     return
-            self._queue(data, len(data))
+            self._queue(data)
 
     async def flush(self, flush_id: str | None, connection: Outgoing | None = None) -> None:
         if await self._admitted(connection):
@@ -176,15 +183,12 @@ class LiveDriver:
 
     async def _admitted(self, connection: Outgoing | None) -> bool:
         """Wait for room for client input, and for the answers that the client has not read yet; False: it is late."""
-        await self._room.wait()
+        await self._input.room()
         await self.outgoing.room()
         return not self._closed and (connection is None or connection is self.outgoing)
 
-    def _queue(self, item: bytes | events.Event, size: int = 0) -> None:
-        self._waiting_bytes += size + ITEM_BYTES
-        if self._waiting_bytes > MAX_WAITING_BYTES:
-            self._room.clear()
-        self._input.append(item)
+    def _queue(self, item: bytes | events.Event) -> None:
+        self._input.put(item)
         self._wake.set()
 
     def _answer(self, event: events.Event | _Resumption) -> None:
@@ -196,7 +200,9 @@ class LiveDriver:
     async def run(self) -> None:
         """Drive the session until it is over and nobody may ask for its end any more; only cancellation raises."""
         try:
-            await self._receive(events.ServerRestarted(self.now) if self._restored else events.SessionStarted(self.now))
+            if not self._closed:
+                begun = events.ServerRestarted if self._restored else events.SessionStarted
+                await self._receive(begun(self.now))
             while not self._closed:
                 await self._next()
             if self.session.state is State.CLOSED:
@@ -210,6 +216,7 @@ class LiveDriver:
             _LOGGER.exception("session %s failed", self._head.session)
             self._abort(StorageFailed("internal_error", "The server failed. Open a new session and report the time."))
         finally:
+            self.reachable = False
             self._let_go()
 
     async def _linger(self) -> None:
@@ -230,12 +237,12 @@ class LiveDriver:
 
     def _let_go(self) -> None:
         self._closed = True
-        self._room.set()
+        self.ended.set()
         self._decodes.withdraw_all()
         self._streams.close_all()
         self.outgoing.close()
         self._intake.forget()
-        self._input.clear()
+        self._input.close()
         if self._files is not None:
             self._files.close()
 
@@ -245,7 +252,7 @@ class LiveDriver:
         if self._answers:
             answer = self._answers.popleft()
             await (self._resume(answer) if isinstance(answer, _Resumption) else self._receive(answer))
-        elif blocks and self.session.backlog < MAX_BACKLOG:
+        elif blocks and self.session.backlog < MAX_BACKLOG and self.session.listening:
             block = blocks.popleft()
             stored = self._files.stored_bytes if self._files is not None else None
             event = events.AudioReceived(self.now, block.position, block.received_bytes, block.scores, stored)
@@ -275,15 +282,11 @@ class LiveDriver:
             if self._intake.pending:
                 await self._intake.hear_more()
             else:
-                await self._take(self._input.popleft())
+                await self._take(self._input.take())
         except InvalidAudio as problem:
-            self._waiting_bytes += ITEM_BYTES
-            self._input.appendleft(events.ProtocolBroken(self.now, problem.code, problem.message, problem.field))
+            self._input.put_first(events.ProtocolBroken(self.now, problem.code, problem.message, problem.field))
 
     async def _take(self, item: bytes | events.Event) -> None:
-        self._waiting_bytes -= ITEM_BYTES + (len(item) if isinstance(item, bytes) else 0)
-        if self._waiting_bytes <= MAX_WAITING_BYTES:
-            self._room.set()
         if isinstance(item, bytes):
             self._intake.take(item)
             return
@@ -292,8 +295,7 @@ class LiveDriver:
         elif isinstance(item, events.FinishRequested):
             item = events.FinishRequested(item.at, await self._intake.finish())
         if self._intake.blocks:
-            self._waiting_bytes += ITEM_BYTES
-            self._input.appendleft(item)  # its audio first; the decoder has nothing left, so this comes here once more
+            self._input.put_first(item)  # its audio first; the decoder has nothing left, so this comes here once more
         else:
             await self._receive(item)
 
@@ -342,7 +344,7 @@ class LiveDriver:
 
     def _abort(self, problem: SpeechlaneError, code: int = 1011) -> None:
         """What the core cannot know of, a full disk say, ends the session: told, never silent."""
-        self._closed = True
+        self._closed = self.broken = True
         self.outgoing.put(message := messages.error(problem), messages.encode(message))
         self.outgoing.close(code, problem.code)
         self._wake.set()

@@ -22,8 +22,10 @@ from speechlane.media.streaming import LIBRARIES, open_decoder
 from speechlane.provenance import Registry, digest_of
 from speechlane.router import Route, RouteRequest, ordered_routes
 from speechlane.runtime.intake import Intake
+from speechlane.runtime.left_sessions import LeftSessions
 from speechlane.runtime.live_driver import LiveDriver
 from speechlane.runtime.live_outgoing import Outgoing
+from speechlane.runtime.recovery import take_up
 from speechlane.runtime.session_files import SessionFiles
 
 RETRY_AFTER_MS = 5_000
@@ -79,6 +81,7 @@ class LiveHub:
         self._resampler = f"soxr {version('soxr')}"
         self._running: dict[asyncio.Task[None], LiveDriver] = {}
         self._connections: set[asyncio.Task[None]] = set()
+        self._left = LeftSessions(logs, self._restore) if logs is not None else None
         self._stopping = False
 
     @property
@@ -153,8 +156,13 @@ class LiveHub:
     def _run(self, driver: LiveDriver) -> LiveDriver:
         task = asyncio.create_task(driver.run(), name=driver.session.head.session)
         self._running[task] = driver
-        task.add_done_callback(self._running.pop)
+        task.add_done_callback(self._ended)
         return driver
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        driver = self._running.pop(task)
+        if self._left is not None and driver.broken and driver.resumable:
+            self._left.add(driver.session.head.session)  # what it stored can still be taken up
 
     async def resume(self, tenant: str, ask: ResumeRequest) -> tuple[LiveDriver, Outgoing]:
         """Give a session to a new connection, whose messages come from the second of what is returned.
@@ -165,14 +173,47 @@ class LiveHub:
             OverCapacity: ``server_stopping``.
         """
         self.check_ready()
-        for driver in self._running.values():
-            head = driver.session.head
-            if head.session == ask.session and _may_resume(head, tenant, ask):
-                return driver, driver.resume(ask.after_seq)
-        raise NotFound(
-            "unknown_session",
-            "There is no such session to resume, its time is over, or the token is another's. Send session.start.",
-            field="session",
+        driver = self._driver_of(ask.session)
+        if driver is not None:
+            head: SessionHead | None = driver.session.head
+        else:
+            head = self._left.head(ask.session) if self._left is not None else None
+        if head is None or not _may_resume(head, tenant, ask):
+            raise _unknown_session()
+        if driver is None:
+            driver = await self._restored(head)
+            self.check_ready()
+        return driver, driver.resume(ask.after_seq)
+
+    async def _restored(self, head: SessionHead) -> LiveDriver:
+        assert self._left is not None
+        try:
+            return await self._left.take_up(head)
+        except NotFound as problem:
+            raise _unknown_session() from problem
+
+    def start(self) -> None:
+        """Find the sessions that another process left. Those that nobody resumes within the window are finished."""
+        if self._left is not None:
+            self._left.start(self._limits.resume_window_ms / 1_000)
+
+    def _driver_of(self, session: str) -> LiveDriver | None:
+        return next(
+            (d for d in self._running.values() if d.session.head.session == session and d.reachable),
+            None,
+        )
+
+    async def _restore(self, head: SessionHead) -> LiveDriver:
+        if self._engine.identity not in [route.identity for route in head.routes]:
+            raise NotFound(
+                "engine_gone", f"It was begun with {head.routes[0].identity.pin}. Serve that model to finish it."
+            )
+        assert self._logs is not None
+        session, intake, files, restored = await take_up(
+            self._logs, head, gate=self._gate, registry=self._registry, keep_audio=self._keep_audio, now=self._now()
+        )
+        return self._run(
+            LiveDriver(session, intake, engine=self._engine, registry=self._registry, files=files, restored=restored)
         )
 
     @contextlib.contextmanager
@@ -192,6 +233,8 @@ class LiveHub:
         What was cut can be resumed when the server is back, as far as that is offered.
         """
         self._stopping = True
+        if self._left is not None:
+            self._left.stop()
         loop = asyncio.get_running_loop()
         until = loop.time() + drain_s
         for task, driver in self._running.items():
@@ -228,4 +271,12 @@ def _may_resume(head: SessionHead, tenant: str, ask: ResumeRequest) -> bool:
         token is not None
         and head.tenant == tenant
         and secrets.compare_digest(token.encode(), ask.resume_token.encode())
+    )
+
+
+def _unknown_session() -> NotFound:
+    return NotFound(
+        "unknown_session",
+        "There is no such session to resume, its time is over, or the token is another's. Send session.start.",
+        field="session",
     )
