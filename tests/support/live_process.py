@@ -30,7 +30,7 @@ async def slowly(_request: object) -> None:
 
 async def main(data: Path) -> None:
     hub = LiveHub(
-        engine=ScriptedEngine(SCRIPT, before_answer=slowly),
+        engines=[ScriptedEngine(SCRIPT, before_answer=slowly)],
         gate=ScriptedGate(SCRIPT),
         registry=SqlRegistry(await Database.open(str(data / "speechlane.db"))),
         logs=data / "live",

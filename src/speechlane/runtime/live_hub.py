@@ -204,16 +204,17 @@ class LiveHub:
         )
 
     async def _restore(self, head: SessionHead) -> LiveDriver:
-        if self._engine.identity not in [route.identity for route in head.routes]:
-            raise NotFound(
-                "engine_gone", f"It was begun with {head.routes[0].identity.pin}. Serve that model to finish it."
-            )
+        at_hand = {engine.identity for engine in self._engines}
+        for route in head.routes:
+            if route.identity not in at_hand:
+                raise NotFound("engine_gone", f"It was begun with {route.identity.pin}. Serve that model to finish it.")
         assert self._logs is not None
         session, intake, files, restored = await take_up(
             self._logs, head, gate=self._gate, registry=self._registry, keep_audio=self._keep_audio, now=self._now()
         )
+        engines = [self._engine_of(route) for route in head.routes]
         return self._run(
-            LiveDriver(session, intake, engine=self._engine, registry=self._registry, files=files, restored=restored)
+            LiveDriver(session, intake, engines=engines, registry=self._registry, files=files, restored=restored)
         )
 
     @contextlib.contextmanager
