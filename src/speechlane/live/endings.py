@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speechlane.errors import InvalidInput, OverCapacity, SpeechlaneError, TooLarge
+from speechlane.errors import EngineFailed, InvalidInput, OverCapacity, SpeechlaneError, TooLarge
 from speechlane.live.config import SessionLimits
 
 DRAIN_PAUSE_MS = 3_000
@@ -52,6 +52,13 @@ def idle(limits: SessionLimits) -> Ending:
         limit=limits.idle_timeout_ms,
     )
     return Ending(4408, "idle too long", problem)
+
+
+def stalled(pin: str, patience_ms: int) -> EngineFailed:
+    """An engine does not answer."""
+    return EngineFailed(
+        "engine_stalled", f"{pin} has not answered for {patience_ms} ms. Try again later.", limit=patience_ms
+    )
 
 
 def too_long(limits: SessionLimits) -> Ending:

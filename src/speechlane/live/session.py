@@ -13,7 +13,17 @@ from speechlane.errors import EngineFailed, InvalidInput, SpeechlaneError
 from speechlane.live import events, messages
 from speechlane.live.actions import Action, Close, Resend
 from speechlane.live.config import SessionHead
-from speechlane.live.endings import DRAIN_PAUSE_MS, FINISHED, LOST, Ending, idle, partial_sample, restarting, too_long
+from speechlane.live.endings import (
+    DRAIN_PAUSE_MS,
+    FINISHED,
+    LOST,
+    Ending,
+    idle,
+    partial_sample,
+    restarting,
+    stalled,
+    too_long,
+)
 from speechlane.live.outbox import Outbox
 from speechlane.live.receipts import Receipts
 from speechlane.live.routed import RoutedTimeline
@@ -274,14 +284,7 @@ class Session:
         limits = self.head.limits
         if "engine" in due:
             patience = limits.failover_ms if self._can_fail_over else limits.engine_timeout_ms
-            self._fail_over(
-                at,
-                EngineFailed(
-                    "engine_stalled",
-                    f"{self._pin} has not answered for {patience} ms. Try again later.",
-                    limit=patience,
-                ),
-            )
+            self._fail_over(at, stalled(self._pin, patience))
         elif "lost" in due:
             self._end(at, LOST)
         elif "idle" in due:
