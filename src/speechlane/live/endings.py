@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from speechlane.errors import EngineFailed, InvalidInput, OverCapacity, SpeechlaneError, TooLarge
 from speechlane.live.config import SessionLimits
 
-DRAIN_PAUSE_MS = 3_000
-"""How long a stop waits for a pause in what is being said, before it cuts there."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ending:

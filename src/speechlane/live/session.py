@@ -14,7 +14,6 @@ from speechlane.live import events, messages
 from speechlane.live.actions import Action, Close, Resend
 from speechlane.live.config import SessionHead
 from speechlane.live.endings import (
-    DRAIN_PAUSE_MS,
     FINISHED,
     LOST,
     Ending,
@@ -25,6 +24,7 @@ from speechlane.live.endings import (
     too_long,
 )
 from speechlane.live.outbox import Outbox
+from speechlane.live.presence import Presence
 from speechlane.live.receipts import Receipts
 from speechlane.live.routed import RoutedTimeline
 from speechlane.live.routes import Routes
@@ -45,11 +45,7 @@ class Session:
         self._receipts = Receipts(head.config, self._out)
         self._position = 0
         self._acked_position = 0
-        self.lost_at: int | None = None
-        """Since when the client's connection is gone."""
-        self._draining_since = 0
-        self._last_activity = 0
-        self._last_audio = 0
+        self._presence = Presence(head.limits)
         self._flushes: list[tuple[str | None, int]] = []
         self._ending: Ending | None = None
 
@@ -59,6 +55,11 @@ class Session:
     def last_seq(self) -> int:
         """Of the last durable message."""
         return self._out.seq
+
+    @property
+    def lost_at(self) -> int | None:
+        """Since when the client's connection is gone."""
+        return self._presence.lost_at
 
     @property
     def safe(self) -> int:
@@ -94,16 +95,7 @@ class Session:
         if asked:
             patience = limits.failover_ms if self._can_fail_over else limits.engine_timeout_ms
             yield min(asked) + patience, "engine"
-        if self.state is State.DRAINING and self._speaking:
-            yield self._draining_since + DRAIN_PAUSE_MS, "pause"
-        if self.state is not State.OPEN or asked:
-            return  # while the engine is behind, a silent client may be held back by us
-        if self.lost_at is not None:
-            yield self.lost_at + limits.resume_window_ms, "lost"
-        else:
-            yield self._last_activity + limits.idle_timeout_ms, "idle"
-            if self._speaking:
-                yield self._last_audio + limits.stall_ms, "stall"
+        yield from self._presence.deadlines(self.state, engine_behind=bool(asked), speaking=self._speaking)
 
     @property
     def _pin(self) -> str:
@@ -122,13 +114,13 @@ class Session:
                 self._hear(event)
             case events.HypothesisReceived():
                 if any(timeline.answered(event) for timeline in self._timelines):
-                    self._last_activity = max(self._last_activity, event.at)
+                    self._presence.active(event.at)
                     self._acknowledge()
             case events.DecodeFailed():
                 self._engine_failed(event)
             case events.StreamHeard():
                 if any(timeline.stream_heard(event) for timeline in self._timelines):
-                    self._last_activity = max(self._last_activity, event.at)
+                    self._presence.active(event.at)
                     self._acknowledge()
             case events.StreamFailed():
                 self._stream_failed(event)
@@ -137,7 +129,7 @@ class Session:
             case events.FinishRequested():
                 self._finish(event)
             case events.PingReceived():
-                self._last_activity = event.at
+                self._presence.active(event.at)
                 self._out.send(messages.pong(event.id))
             case events.ProtocolBroken():
                 broken = InvalidInput(event.code, event.message, field=event.field)
@@ -145,10 +137,9 @@ class Session:
             case events.DeadlinePassed():
                 self._deadline(event.at)
             case events.ConnectionLost():
-                self.lost_at = event.at
+                self._presence.lost_at = event.at
             case events.ConnectionResumed():
-                self.lost_at = None
-                self._last_activity = self._last_audio = event.at
+                self._presence.back(event.at)
                 self._resume(event)
             case events.ServerRestarted():
                 self._restarted(event.at)
@@ -158,7 +149,7 @@ class Session:
         return self._out.take()
 
     def _start(self, at: int) -> None:
-        self._last_activity = self._last_audio = at
+        self._presence.heard(at)
         self._out.send_durable(messages.session_started(self.head))
         for timeline in self._timelines:
             timeline.listen(at)
@@ -177,7 +168,7 @@ class Session:
     def _hear(self, event: events.AudioReceived) -> None:
         if not self.listening:
             return
-        self._last_activity = self._last_audio = event.at
+        self._presence.heard(event.at)
         self._position = event.position
         self._receipts.take(event)
         for timeline, scores in zip(self._timelines, event.scores, strict=True):
@@ -188,7 +179,7 @@ class Session:
             self._end(event.at, too_long(self.head.limits))
 
     def _flush(self, event: events.FlushRequested) -> None:
-        self._last_activity = event.at
+        self._presence.active(event.at)
         if self.state is State.OPEN:
             self._flushes.append((event.id, self._position))
             for timeline in self._timelines:
@@ -230,7 +221,7 @@ class Session:
     def _restarted(self, at: int) -> None:
         if self.state in {State.DRAINING, State.SUSPENDED}:
             self._move(Turn.RESTART)
-        self.lost_at = at
+        self._presence.lost_at = at
         for timeline in self._timelines:
             timeline.ask_again(at)
 
@@ -240,7 +231,7 @@ class Session:
             self._end(at, Ending(1012, "server restart", restarting(resumable=False)))
         elif self.state is State.OPEN:
             self._move(Turn.DRAIN)
-            self._draining_since = at
+            self._presence.drain(at)
 
     def _engine_failed(self, event: events.DecodeFailed) -> None:
         for timeline in self._timelines:
