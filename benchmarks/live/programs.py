@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -74,6 +75,10 @@ async def running(
     Raises:
         SystemExit: the server ended, or was not ready in time; the end of its log says why.
     """
+    task = asyncio.current_task()
+    assert task is not None
+    # A benchmark that is told to end takes its servers with it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="speechlane-bench-") as folder:
         log = Path(folder) / "log"
         with log.open("wb") as sink:
