@@ -120,14 +120,17 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.writable = True
 
-    def finals(self) -> tuple[str, int | None]:
-        """The text of all finals, and the close code."""
-        text, code = [], None
+    def outcome(self) -> tuple[str, int | str | None]:
+        """The text of all finals, and the close code, or what an error said."""
+        text: list[str] = []
+        code: int | str | None = None
         for opcode, start, end in self._frames:
             payload = bytes(self._data[start:end])
             if opcode == TEXT and payload.startswith(b'{"type":"caption.final"'):
                 text.append(json.loads(payload)["text"].strip())
-            elif opcode == CLOSE and len(payload) >= 2:
+            elif opcode == TEXT and payload.startswith(b'{"type":"error"'):
+                code = json.loads(payload)["message"]
+            elif opcode == CLOSE and code is None:
                 code = struct.unpack("!H", payload[:2])[0]
         return " ".join(text), code
 
@@ -209,10 +212,10 @@ async def load(program: Program, name: str, count: int, frames: Sequence[bytes],
     seconds, spent, memory = clock() - began, (program.cpu_seconds() or 0.0) - cpu, program.memory_mib()
     gc.enable()
     if expected is not None:
-        wrong = [found for connection in connections if (found := connection.finals()) != (expected, 1000)]
+        wrong = [found for connection in connections if (found := connection.outcome()) != (expected, 1000)]
         lost = len(wrong)
-        for text, code in wrong[:3]:
-            print(f"{name}: closed {code}, finals {text!r}", file=sys.stderr)
+        for text, end in wrong[:3]:
+            print(f"{name}: {end}, finals {text!r}\n{program.log_tail()}", file=sys.stderr)
     else:
         lost = sum(connection.received < echo_bytes(len(frames)) for connection in connections)
     for connection in connections:

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -126,6 +127,27 @@ async def printed_ready(program: Program) -> str | None:
     """Ready once the log holds a line ``ready URL``."""
     found = re.search(r"^ready (\S+)$", program.log.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
     return found[1] if found else None
+
+
+def free_port() -> int:
+    """A port that nothing listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def listening(port: int) -> Callable[[Program], Awaitable[str | None]]:
+    """Ready once somebody listens on the port."""
+
+    async def ready(_: Program) -> str | None:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return None
+        writer.close()
+        return f"http://127.0.0.1:{port}"
+
+    return ready
 
 
 def speechlane_serve(data: str, **settings: object) -> tuple[list[str], dict[str, str]]:
