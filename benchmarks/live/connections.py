@@ -30,7 +30,8 @@ from scripted_server import carrier, more_files, spoken
 
 FRAME_BYTES = 3_200
 FRAME_S = 0.1
-TEXT, BINARY, CLOSE = 1, 2, 8
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+ANSWERS = {PING: PONG, CLOSE: CLOSE}
 BATCH = 50
 CONNECT_S, LIMIT_S = 60.0, 240.0
 START = json.dumps(
@@ -99,12 +100,16 @@ class Connection(asyncio.Protocol):
         self.received += len(data)
         if self.received >= self._expected and not self.filled.done():
             self.filled.set_result(None)
-        if self._keep:
-            self._data += data
-            while frame := server_frame(self._data, self._frames[-1][2] if self._frames else 0):
+        self._data += data
+        at = self._frames[-1][2] if self._frames else 0
+        while frame := server_frame(self._data, at):
+            opcode, start, at = frame
+            if opcode in ANSWERS:
+                self.transport.write(client_frame(ANSWERS[opcode], bytes(self._data[start:at])))
+            if self._keep:
                 self._frames.append(frame)
-                if frame[0] == CLOSE:
-                    self.transport.write(client_frame(CLOSE, bytes(self._data[frame[1] : frame[1] + 2])))
+        if not self._keep:
+            del self._data[:at]
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.open.done():

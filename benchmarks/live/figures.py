@@ -93,7 +93,7 @@ def level(
         replaced=tuple(loss.replaced for loss in compared),
         problems=tuple(problem for one in played if (problem := one.refused or one.broken)),
         sent_late_s=max((one.late for one in played), default=0.0),
-        cpu=None if cpu_s is None else cpu_s / seconds,
+        cpu=cpu_s / seconds if cpu_s is not None and seconds else None,
         memory_mib=memory_mib,
         load=load,
     )

@@ -1,6 +1,6 @@
 """The live lane over the scripted engine and speech gate, or a bare echo, on the server stack that `serve` uses.
 
-    python benchmarks/live/scripted_server.py [--echo] [--core N] [--port P] [--data DIR]
+    python benchmarks/live/scripted_server.py [--echo] [--core N] [--port P] [--data DIR [--database]]
 
 Everything is real but what hears: sockets, door, driver, core, log. Prints ``ready URL``. What is said in the audio
 that `carrier` makes is known, so that a client can tell whether anything was lost.
@@ -27,10 +27,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from speechlane.engine.scripted import ScriptedEngine, ScriptedGate, ScriptedWord, unstable
 from speechlane.engine.scripted_audio import scripted_samples
 from speechlane.live.config import SessionLimits
+from speechlane.provenance import Registry
 from speechlane.runtime.live_hub import LiveHub
 from speechlane.server.auth import Authenticator
 from speechlane.server.live import LiveDoor
+from speechlane.storage.database import Database
 from speechlane.storage.memory import MemoryRegistry
+from speechlane.storage.registry import SqlRegistry
 
 LEAD = 8_000
 WORD, GAP, PAUSE, WORDS = 4_800, 400, 16_000, 6
@@ -75,24 +78,33 @@ async def echo(connection: WebSocket) -> None:
             await connection.send_bytes(await connection.receive_bytes())
 
 
-def live_application(groups: int, data: Path | None, max_sessions: int) -> Starlette:
-    """The live lane; with ``data`` it keeps session logs there, as `serve` does."""
+def live_application(
+    groups: int, data: Path | None, *, database: bool, max_sessions: int, resume_window_ms: int
+) -> Starlette:
+    """The live lane; with ``data`` it keeps session logs there, as `serve` does, and records too if ``database``."""
     words = script(groups)
-    hub = LiveHub(
-        engine=ScriptedEngine(words),
-        gate=ScriptedGate(words),
-        registry=MemoryRegistry(),
-        logs=data,
-        limits=SessionLimits(max_frame_bytes=MAX_FRAME_BYTES),
-        max_sessions=max_sessions,
-    )
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await hub.stop(5)
+    async def lifespan(application: Starlette) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            registry: Registry = MemoryRegistry()
+            if database and data is not None:
+                opened = await Database.open(str(data / "registry.sqlite"))
+                stack.push_async_callback(opened.aclose)
+                registry = SqlRegistry(opened)
+            hub = LiveHub(
+                engines=[ScriptedEngine(words)],
+                gate=ScriptedGate(words),
+                registry=registry,
+                logs=data / "live" if data is not None else None,
+                limits=SessionLimits(max_frame_bytes=MAX_FRAME_BYTES, resume_window_ms=resume_window_ms),
+                max_sessions=max_sessions,
+            )
+            stack.push_async_callback(hub.stop, 5)
+            application.router.routes.append(WebSocketRoute("/v1/live", LiveDoor(hub, Authenticator({})).connect))
+            yield
 
-    return Starlette(routes=[WebSocketRoute("/v1/live", LiveDoor(hub, Authenticator({})).connect)], lifespan=lifespan)
+    return Starlette(lifespan=lifespan)
 
 
 async def serve(application: Starlette, listener: socket.socket) -> None:
@@ -119,6 +131,8 @@ def main() -> None:
     parser.add_argument("--core", type=int, help="the only core to run on (Linux)")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--data", type=Path, help="folder for session logs; none are kept without it")
+    parser.add_argument("--database", action="store_true", help="records of finals into a database there too")
+    parser.add_argument("--resume-window-s", type=int, default=60)
     parser.add_argument("--groups", type=int, default=1_000, help="utterances that the script holds")
     parser.add_argument("--max-sessions", type=int, default=100_000)
     options = parser.parse_args()
@@ -129,7 +143,13 @@ def main() -> None:
     if options.echo:
         application = Starlette(routes=[WebSocketRoute("/v1/live", echo)])
     else:
-        application = live_application(options.groups, options.data, options.max_sessions)
+        application = live_application(
+            options.groups,
+            options.data,
+            database=options.database,
+            max_sessions=options.max_sessions,
+            resume_window_ms=1_000 * options.resume_window_s,
+        )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(application, listener))
 
