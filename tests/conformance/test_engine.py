@@ -18,6 +18,7 @@ from speechlane.engine.scripted_audio import scripted_samples
 from speechlane.errors import EngineFailed, InvalidInput
 from speechlane.local.dispatcher import EngineDispatcher
 from speechlane.local.whisper import WhisperDecoder
+from speechlane.runtime.engine_pool import EnginePool
 
 pytestmark = pytest.mark.conformance
 
@@ -225,16 +226,33 @@ class EngineConformance:
         assert identity.pin.startswith(f"{identity.model}@")
 
 
+def scripted_case() -> Case:
+    """Twenty words a third of a second apart, of which the window holds ten, with unstable words at its edge."""
+    script = unstable(
+        [ScriptedWord(f" word{n}", n * 5_000 + 1_000, n * 5_000 + 5_000) for n in range(20)], samples=4_000
+    )
+    script = (*script[:7], replace(script[7], text=" Wurde", misheard=" word7"), *script[8:])
+    carrier = np.frombuffer(scripted_samples(0, 100_000), np.float32)
+    return Case(lambda: ScriptedEngine(script), carrier[20_123:70_000], carrier[70_000:95_000], "en", ("Wurde",))
+
+
 class TestScriptedEngine(EngineConformance):
     @pytest.fixture
     def case(self) -> Case:
-        """Twenty words a third of a second apart, of which the window holds ten, with unstable words at its edge."""
-        script = unstable(
-            [ScriptedWord(f" word{n}", n * 5_000 + 1_000, n * 5_000 + 5_000) for n in range(20)], samples=4_000
-        )
-        script = (*script[:7], replace(script[7], text=" Wurde", misheard=" word7"), *script[8:])
-        carrier = np.frombuffer(scripted_samples(0, 100_000), np.float32)
-        return Case(lambda: ScriptedEngine(script), carrier[20_123:70_000], carrier[70_000:95_000], "en", ("Wurde",))
+        return scripted_case()
+
+
+class TestEnginePool(EngineConformance):
+    @pytest.fixture
+    def case(self) -> Case:
+        """The scripted engine's window, for three replicas of which the first two fail at first."""
+        alone = scripted_case()
+
+        def open_pool() -> Engine:
+            failing = [replace(alone.open(), failures=[EngineFailed("engine_failed", "gone")] * 2) for _ in range(2)]
+            return EnginePool([*failing, alone.open()])
+
+        return replace(alone, open=open_pool)
 
 
 class LentDecoder(WhisperDecoder):
