@@ -28,13 +28,18 @@ from speechlane.local.silero import SileroGate
 from speechlane.local.weights import open_model
 from speechlane.local.whisper import WhisperDecoder
 from speechlane.runtime.durable import DurableRunner
+from speechlane.runtime.engine_load import ObservedEngine
+from speechlane.runtime.governor import Governor, GovernorSettings
 from speechlane.runtime.jobs import JobLimits, JobService
 from speechlane.runtime.live_hub import LiveHub
+from speechlane.runtime.live_load import LiveLoad
 from speechlane.runtime.live_records import LiveRecords
+from speechlane.runtime.metrics import Metrics, ObservedRegistry
 from speechlane.server.app import create_app
 from speechlane.server.auth import Authenticator
 from speechlane.server.live import live_router
 from speechlane.server.live_outputs import live_outputs_router
+from speechlane.server.metrics import metrics_router
 from speechlane.settings import Settings, is_loopback
 from speechlane.storage.database import Database
 from speechlane.storage.folder import held_data_folder
@@ -136,13 +141,14 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
         folder = stack.enter_context(held_data_folder(settings.data))
 
         decoder = await asyncio.to_thread(_decoder, settings)
-        engine = EngineDispatcher(decoder)
+        metrics = Metrics(decoder.identity)
+        engine = ObservedEngine(EngineDispatcher(decoder), metrics)
         stack.push_async_callback(engine.aclose)
         gate = SileroGate()
 
         database = await Database.open(str(folder.database))
         stack.push_async_callback(database.aclose)
-        registry = SqlRegistry(database)
+        registry = ObservedRegistry(SqlRegistry(database), metrics.appended)
         jobs = JobService(
             jobs=SqlJobStore(database),
             objects=ObstoreObjects.in_folder(folder.objects),
@@ -159,6 +165,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
         await jobs.start()
         stack.push_async_callback(jobs.aclose)
 
+        load = LiveLoad(engine, Governor(GovernorSettings(max_wait_ms=settings.max_wait_ms)))
         hub = LiveHub(
             engines=[engine],
             gate=gate,
@@ -172,13 +179,17 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
             ),
             max_sessions=settings.max_sessions,
             keep_audio=settings.event_audio,
+            load=load,
+            metrics=metrics,
         )
+        metrics.watch(states=hub.states, engine=engine, level=lambda: load.level)
 
         hub.start()
         records = LiveRecords(folder.live if settings.event_log else None, hub)
 
         async def ready() -> None:
             hub.check_ready()
+            await asyncio.to_thread(folder.check_room)
 
         authenticator = Authenticator(settings.api_keys, settings.allowed_origins)
         app = create_app(
@@ -187,7 +198,11 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
             engines=[engine],
             authenticator=authenticator,
             ready=ready,
-            routers=[live_router(hub, authenticator), live_outputs_router(records, hub, registry, authenticator)],
+            routers=[
+                live_router(hub, authenticator),
+                live_outputs_router(records, hub, registry, authenticator),
+                metrics_router(metrics, authenticator),
+            ],
         )
         server = _Server(_uvicorn_config(app, settings))
         task = asyncio.create_task(server.serve(sockets=[listener]), name="server")

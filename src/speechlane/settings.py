@@ -140,6 +140,7 @@ _RULES: dict[str, Rule] = {
     "api_keys": _api_keys,
     "allowed_origins": _origins,
     "max_sessions": _whole(1, 100_000),
+    "max_wait_ms": _whole(100, 60_000),
     "max_session_s": _whole(1, 7 * 86_400),
     "idle_timeout_s": _whole(1, 86_400),
     "max_frame_bytes": _whole(1 << 10, 1 << 26),
@@ -174,7 +175,8 @@ class Settings:
     threads: int = 0
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     allowed_origins: tuple[str, ...] = ()
-    max_sessions: int = 16
+    max_sessions: int = 256
+    max_wait_ms: int = 2_000
     max_session_s: int = 14_400
     idle_timeout_s: int = 60
     max_frame_bytes: int = 1 << 20

@@ -11,6 +11,7 @@ import pytest
 from speechlane.cli import program
 from speechlane.server.app import create_app
 from speechlane.server.auth import Authenticator
+from speechlane.server.metrics import metrics_router
 
 pytestmark = pytest.mark.architecture
 
@@ -30,7 +31,9 @@ def test_the_calls_named_as_offered_are_the_calls_there_are(offered: dict[str, s
     """Each REST call of the program stands in the contract's list of what is offered, and each one there is real."""
     listed = set(re.findall(r"(GET|POST|PUT|DELETE) (/[^`]+)`", offered["2, calls"]))
     parts = {"jobs": None, "registry": None, "engines": (), "ready": None}  # only wired here, never called
-    application = create_app(authenticator=Authenticator({}), **parts)  # type: ignore[arg-type]
+    everyone = Authenticator({})
+    doors = [metrics_router(None, everyone)]  # type: ignore[arg-type]
+    application = create_app(authenticator=everyone, routers=doors, **parts)  # type: ignore[arg-type]
     paths = application.openapi()["paths"]
     assert {(method.upper(), path) for path, calls in paths.items() for method in calls} == listed
 

@@ -17,11 +17,16 @@ from websockets.sync.client import connect
 
 from speechlane.engine.scripted import ScriptedEngine, ScriptedGate, ScriptedWord, unstable
 from speechlane.live.config import SessionLimits
+from speechlane.runtime.engine_load import ObservedEngine
+from speechlane.runtime.governor import Governor
 from speechlane.runtime.live_hub import LiveHub
+from speechlane.runtime.live_load import LiveLoad
 from speechlane.runtime.live_records import LiveRecords
+from speechlane.runtime.metrics import Metrics
 from speechlane.server.auth import Authenticator
 from speechlane.server.live import live_router
 from speechlane.server.live_outputs import live_outputs_router
+from speechlane.server.metrics import metrics_router
 from speechlane.server.problems import handle_problems
 from speechlane.storage.memory import MemoryRegistry
 
@@ -60,18 +65,27 @@ def live_server(
     max_frame_bytes: int = 1 << 20,
     logs: Path | None = None,
     keep_audio: bool = False,
+    governor: Governor | None = None,
 ) -> Iterator[LiveServer]:
     """Serve until the block ends; the hub drains at the end as the composition root lets it."""
     registry = MemoryRegistry()
+    first, *others = engine if isinstance(engine, list) else [engine]
+    metrics = Metrics(first.identity)
+    observed = ObservedEngine(first, metrics)
+    load = LiveLoad(observed, governor, tick_s=0.02)
     hub = LiveHub(
-        engines=engine if isinstance(engine, list) else [engine],
+        engines=[first if first.capabilities.streaming else observed, *others],
         gate=ScriptedGate(words),
         registry=registry,
         logs=logs,
         limits=limits or SessionLimits(max_frame_bytes=max_frame_bytes),
         max_sessions=max_sessions,
         keep_audio=keep_audio,
+        load=load if governor is not None else None,
+        metrics=metrics,
     )
+    metrics.watch(states=hub.states, engine=observed, level=lambda: load.level)
+    authenticator = Authenticator(keys or {})
 
     @contextlib.asynccontextmanager
     async def lifespan(_app):
@@ -79,10 +93,10 @@ def live_server(
         yield
         await hub.stop(5)
 
-    authenticator = Authenticator(keys or {})
     app = FastAPI(lifespan=lifespan)
     handle_problems(app)
     app.include_router(live_router(hub, authenticator))
+    app.include_router(metrics_router(metrics, authenticator))
     app.include_router(live_outputs_router(LiveRecords(logs, hub), hub, registry, authenticator))
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, ws="websockets-sansio", ws_max_size=max_frame_bytes, log_level="critical")

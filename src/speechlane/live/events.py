@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from speechlane.engine import Hypothesis, StreamResult
+
+Step = Literal["slower_partials", "finals_only", "offload"]
+LADDER: tuple[Step, ...] = get_args(Step)
+"""The steps of overload, the mildest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,15 @@ class ProtocolBroken:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadChanged:
+    """The engine of the first route is on another step of overload, None for none; ``lag_ms``: its queue's wait."""
+
+    at: int
+    step: Step | None
+    lag_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     """The moment that `next_deadline` named has come."""
 
@@ -158,6 +172,7 @@ Event = (
     | ConnectionResumed
     | ServerRestarted
     | ProtocolBroken
+    | LoadChanged
     | DeadlinePassed
     | ShutdownRequested
 )

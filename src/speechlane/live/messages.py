@@ -59,6 +59,14 @@ def _route(route: Route, locale: str | None) -> Message:
     return {"engine": engine.engine, "model": engine.model, "revision": engine.model_revision, "locale": locale}
 
 
+def lane_degraded(step: str, lag_ms: int) -> Message:
+    return {"type": "lane.degraded", "step": step, "lag_ms": lag_ms}
+
+
+def lane_restored(step: str, lag_ms: int) -> Message:
+    return {"type": "lane.restored", "step": step, "lag_ms": lag_ms}
+
+
 def speech_started(at_ms: int, channel: int) -> Message:
     return {"type": "speech.started", "at_ms": at_ms, "channel": channel}
 

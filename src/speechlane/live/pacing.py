@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from speechlane.audio.gate import SpeechGate
 from speechlane.live.config import LivePolicy
+from speechlane.live.pace import Pace
 from speechlane.live.segment import OpenSegment
 
 
-def partial_is_due(policy: LivePolicy, gate: SpeechGate, segment: OpenSegment, *, interim: bool) -> bool:
+def partial_is_due(policy: LivePolicy, gate: SpeechGate, segment: OpenSegment, pace: Pace, *, interim: bool) -> bool:
     """Whether a segment whose speech goes on is to be decoded now; asked only while no answer is outstanding.
 
-    Without ``interim`` captions only a segment that grows too long is decoded before its end.
+    Without ``interim`` captions, wished or under load, only a segment that grows too long is decoded before its end.
     """
-    if not interim:
+    if not (interim and pace.partials):
         return gate.position - segment.window_start >= policy.hard_cut
     heard_all = gate.speech_end + policy.shown_margin
     if gate.position >= heard_all:
         # A pause: one decode that has heard all the words so far; if the speech has ended, it is the final.
         return segment.decoded_to < heard_all
-    enough = policy.step if segment.last is not None else policy.first_window + policy.pre_roll
+    enough = policy.step * pace.slowing if segment.last is not None else policy.first_window + policy.pre_roll
     return gate.position - segment.decoded_to >= enough

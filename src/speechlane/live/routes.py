@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from speechlane.live.outbox import Outbox
+from speechlane.live.pace import Pace
 from speechlane.router import Route
 
 
 class Routes:
     """Moves on when a route fails and never back: a route that failed amid a session is not tried in it again."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], outbox: Outbox) -> None:
         self._routes = tuple(routes)
+        self.pace = Pace(outbox)
+        """How often the route in force is asked."""
         self.index = 0
         """Which route is in force, from 0."""
 

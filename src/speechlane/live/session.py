@@ -38,7 +38,7 @@ class Session:
         self.head = head
         self.state = State.OPEN
         self._out = Outbox(head)
-        self._routes = Routes(head.routes)
+        self._routes = Routes(head.routes, self._out)
         self._timelines = [
             RoutedTimeline(head, channel, self._routes, self._out) for channel in range(head.config.timelines)
         ]
@@ -134,6 +134,9 @@ class Session:
             case events.ProtocolBroken():
                 broken = InvalidInput(event.code, event.message, field=event.field)
                 self._end(event.at, Ending(1008, "protocol broken", broken))
+            case events.LoadChanged():
+                if self._routes.pace.change(event, can_move=self._can_fail_over):
+                    self._change_route(event.at, "overload")
             case events.DeadlinePassed():
                 self._deadline(event.at)
             case events.ConnectionLost():
@@ -267,6 +270,7 @@ class Session:
         self._out.send_durable(
             messages.route_changed(before, after, position_to_ms(settled), reason, self.head.config.language)
         )
+        self._routes.pace.leave()
         for timeline in self._timelines:
             timeline.listen(at)
 

@@ -145,7 +145,7 @@ class Timeline:
         while self._segments and self._asked is None:
             segment = self._segments[0]
             if segment.end is None:
-                if partial_is_due(self._policy, self._gate, segment, interim=self._config.interim):
+                if partial_is_due(self._policy, self._gate, segment, self._routes.pace, interim=self._config.interim):
                     first = segment.last is None
                     self._ask(at, segment, Priority.FIRST_PARTIAL if first else Priority.PARTIAL)
                 return

@@ -75,6 +75,11 @@ class Intake:
         self._unscored = first_frame * frame_samples - began.start
         self._known_scores = began.frames - first_frame
 
+    @property
+    def received(self) -> int:
+        """The stream's bytes so far."""
+        return self._received
+
     def take(self, data: bytes) -> None:
         """Take the stream's next bytes, which `hear_more` decodes while ``pending``."""
         self._received += len(data)

@@ -25,9 +25,10 @@ from speechlane.provenance import Registry
 from speechlane.runtime.intake import Intake
 from speechlane.runtime.live_decodes import Decodes
 from speechlane.runtime.live_inbox import Inbox
-from speechlane.runtime.live_outgoing import Outgoing
+from speechlane.runtime.live_outgoing import Outgoing, Resumption
 from speechlane.runtime.live_streams import LiveStreams
 from speechlane.runtime.session_files import SessionFiles
+from speechlane.runtime.session_meter import UNOBSERVED, SessionObserver
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,15 +48,6 @@ class Restored:
     unreadable: SpeechlaneError | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Resumption:
-    """A new connection of the client, whose stream goes on at ``stored_bytes``."""
-
-    outgoing: Outgoing
-    after_seq: int
-    stored_bytes: int
-
-
 class LiveDriver:
     """One session from start to close. `run` is its loop; the other methods may be called while it runs.
 
@@ -72,16 +64,17 @@ class LiveDriver:
         registry: Registry,
         files: SessionFiles | None,
         restored: Restored | None = None,
+        observer: SessionObserver = UNOBSERVED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.session = session
-        self.outgoing = Outgoing()
+        self.session, self._observer = session, observer
+        self.outgoing = Outgoing(coalesced=observer.coalesced)
         self._head = session.head
         self._intake, self._registry, self._files = intake, registry, files
         self._clock, self._restored = clock, restored
         self._began = clock() - (restored.age_s if restored else 0)
         self._input = Inbox()
-        self._answers: deque[events.Event | _Resumption] = deque()
+        self._answers: deque[events.Event | Resumption] = deque()
         self._decodes = Decodes(session.head.session, engines, intake.buffers, self._answer)
         self._streams = LiveStreams(engines, intake.buffers, self._answer)
         self._released = [0] * len(intake.buffers)
@@ -126,6 +119,7 @@ class LiveDriver:
                 except StorageFailed as problem:
                     self._abort(problem)
                     return
+            self._observer.received(len(data), self.now)
             self._queue(data)
 
     async def flush(self, flush_id: str | None, connection: Outgoing | None = None) -> None:
@@ -173,9 +167,13 @@ class LiveDriver:
             )
         newer = Conflict("taken_elsewhere", "Another connection has taken up the session. Go on there.")
         self.outgoing.take_over(newer, 4409)
-        self.outgoing = Outgoing(opened=False)
-        self._answer(_Resumption(self.outgoing, after_seq, self._files.stored_bytes or 0))
+        self.outgoing = Outgoing(opened=False, coalesced=self._observer.coalesced)
+        self._answer(Resumption(self.outgoing, after_seq, self._files.stored_bytes or 0))
         return self.outgoing
+
+    def load_changed(self, step: events.Step | None, lag_ms: int) -> None:
+        """The engine of the first route stands on another step of overload."""
+        self._answer(events.LoadChanged(self.now, step, lag_ms))
 
     def shut_down(self) -> None:
         """The server stops: settle what was heard and close 1012."""
@@ -191,7 +189,7 @@ class LiveDriver:
         self._input.put(item)
         self._wake.set()
 
-    def _answer(self, event: events.Event | _Resumption) -> None:
+    def _answer(self, event: events.Event | Resumption) -> None:
         self._answers.append(event)
         self._wake.set()
 
@@ -229,7 +227,7 @@ class LiveDriver:
                 while True:
                     while self._answers:
                         answer = self._answers.popleft()
-                        if isinstance(answer, _Resumption):
+                        if isinstance(answer, Resumption):
                             await self._resume(answer)
                     self._wake.clear()
                     await self._wake.wait()
@@ -251,7 +249,7 @@ class LiveDriver:
         blocks = self._intake.blocks
         if self._answers:
             answer = self._answers.popleft()
-            await (self._resume(answer) if isinstance(answer, _Resumption) else self._receive(answer))
+            await (self._resume(answer) if isinstance(answer, Resumption) else self._receive(answer))
         elif blocks and self.session.backlog < MAX_BACKLOG and self.session.listening:
             block = blocks.popleft()
             stored = self._files.stored_bytes if self._files is not None else None
@@ -262,7 +260,7 @@ class LiveDriver:
         else:
             await self._sleep()
 
-    async def _resume(self, taken: _Resumption) -> None:
+    async def _resume(self, taken: Resumption) -> None:
         if taken.outgoing is self.outgoing:  # else a newer one follows
             taken.outgoing.open()
             await self._receive(events.ConnectionResumed(self.now, taken.after_seq, taken.stored_bytes))
@@ -315,6 +313,7 @@ class LiveDriver:
                 self.outgoing.put(action.message, next(sending))
             else:
                 await self._do(action)
+        self._observer.happened(event, actions, self.now)
 
     async def _do(self, action: Action) -> None:
         match action:

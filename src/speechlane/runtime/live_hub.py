@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import platform
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,18 +16,22 @@ from pathlib import Path
 from speechlane.audio.format import AudioFormat, ContainerFormat
 from speechlane.audio.gate import GateSettings
 from speechlane.engine import Engine, SpeechGateModel, StreamingEngine
-from speechlane.errors import NotFound, OverCapacity
+from speechlane.errors import NotFound, OverCapacity, SpeechlaneError
 from speechlane.live import Session
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
+from speechlane.live.states import State
 from speechlane.media.streaming import LIBRARIES, open_decoder
 from speechlane.provenance import Registry, digest_of
 from speechlane.router import Route, RouteRequest, ordered_routes
 from speechlane.runtime.intake import Intake
 from speechlane.runtime.left_sessions import LeftSessions
-from speechlane.runtime.live_driver import LiveDriver
+from speechlane.runtime.live_driver import LiveDriver, Restored
+from speechlane.runtime.live_load import LiveLoad
 from speechlane.runtime.live_outgoing import Outgoing
+from speechlane.runtime.metrics import Metrics
 from speechlane.runtime.recovery import take_up
 from speechlane.runtime.session_files import SessionFiles
+from speechlane.runtime.session_meter import UNOBSERVED, SessionMeter
 
 RETRY_AFTER_MS = 5_000
 """What a refused client is told to wait: about the time in which a session may end."""
@@ -69,14 +74,18 @@ class LiveHub:
         limits: SessionLimits,
         max_sessions: int,
         keep_audio: bool = False,
+        load: LiveLoad | None = None,
+        metrics: Metrics | None = None,
         policy: LivePolicy | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engines, self._gate, self._registry, self._logs = tuple(engines), gate, registry, logs
         # Without a log there is nothing that a lost client could be told again.
         self._limits = limits if logs is not None else replace(limits, resume_window_ms=0)
         self._keep_audio, self._max_sessions = keep_audio, max_sessions
-        self._policy, self._now = policy or LivePolicy(), now
+        self._load, self._metrics = load, metrics
+        self._policy, self._now, self._clock = policy or LivePolicy(), now, clock
         self._software = f"speechlane {version('speechlane')}, python {platform.python_version()}"
         self._resampler = f"soxr {version('soxr')}"
         self._running: dict[asyncio.Task[None], LiveDriver] = {}
@@ -115,9 +124,20 @@ class LiveHub:
 
         Raises:
             InvalidInput: no engine at hand meets the route or the language.
-            OverCapacity: ``too_many_sessions`` or ``server_stopping``.
+            OverCapacity: ``too_many_sessions``, ``over_capacity`` or ``server_stopping``.
             StorageFailed: the session's log cannot be written.
         """
+        try:
+            driver = self._open(tenant, start)
+        except SpeechlaneError as problem:
+            if self._metrics is not None:
+                self._metrics.session_refused(problem.code)
+            raise
+        if self._metrics is not None:
+            self._metrics.session_opened()
+        return driver
+
+    def _open(self, tenant: str, start: StartRequest) -> LiveDriver:
         self.check_ready()
         if self.sessions >= self._max_sessions:
             raise OverCapacity(
@@ -130,6 +150,8 @@ class LiveHub:
         routes = ordered_routes(
             start.route, start.config.language, [(engine.identity, engine.capabilities) for engine in self._engines]
         )
+        if self._load is not None:
+            self._load.admit(routes[0], start.config.timelines)
         head = SessionHead(
             session=f"ses_{secrets.token_hex(12)}",
             tenant=tenant,
@@ -147,22 +169,47 @@ class LiveHub:
         files = SessionFiles(self._logs, head, keep_audio=self._keep_audio) if self._logs is not None else None
         decoder = open_decoder(start.audio, head.config.timelines)
         intake = Intake(decoder, self._gate, head.frame_samples)
-        engines = [self._engine_of(route) for route in routes]
-        return self._run(LiveDriver(Session(head), intake, engines=engines, registry=self._registry, files=files))
+        return self._run(Session(head), intake, files)
 
     def _engine_of(self, route: Route) -> Engine | StreamingEngine:
         return next(engine for engine in self._engines if engine.identity == route.identity)
 
-    def _run(self, driver: LiveDriver) -> LiveDriver:
-        task = asyncio.create_task(driver.run(), name=driver.session.head.session)
+    def _run(
+        self, session: Session, intake: Intake, files: SessionFiles | None, restored: Restored | None = None
+    ) -> LiveDriver:
+        head = session.head
+        driver = LiveDriver(
+            session,
+            intake,
+            engines=[self._engine_of(route) for route in head.routes],
+            registry=self._registry,
+            files=files,
+            restored=restored,
+            observer=SessionMeter(self._metrics, head, intake.received) if self._metrics is not None else UNOBSERVED,
+            clock=self._clock,
+        )
+        task = asyncio.create_task(driver.run(), name=head.session)
         self._running[task] = driver
         task.add_done_callback(self._ended)
+        if self._load is not None:
+            self._load.join(driver)
         return driver
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         driver = self._running.pop(task)
         if self._left is not None and driver.broken and driver.resumable:
             self._left.add(driver.session.head.session)  # what it stored can still be taken up
+        if self._load is not None:
+            self._load.leave(driver)
+        if self._metrics is not None:
+            self._metrics.session_closed(driver.outgoing.close_code)
+
+    def states(self) -> Iterator[str]:
+        """The state of each session that has not ended, by the names of the metrics."""
+        for driver in self._running.values():
+            if not driver.over:
+                lost = driver.session.state is State.OPEN and driver.outgoing.closed
+                yield "lost" if lost else driver.session.state.value
 
     async def resume(self, tenant: str, ask: ResumeRequest) -> tuple[LiveDriver, Outgoing]:
         """Give a session to a new connection, whose messages come from the second of what is returned.
@@ -212,10 +259,7 @@ class LiveHub:
         session, intake, files, restored = await take_up(
             self._logs, head, gate=self._gate, registry=self._registry, keep_audio=self._keep_audio, now=self._now()
         )
-        engines = [self._engine_of(route) for route in head.routes]
-        return self._run(
-            LiveDriver(session, intake, engines=engines, registry=self._registry, files=files, restored=restored)
-        )
+        return self._run(session, intake, files, restored)
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[None]:

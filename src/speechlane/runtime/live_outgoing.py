@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from speechlane.errors import SpeechlaneError
@@ -21,8 +22,12 @@ _LINES = 200  # of the log, read at a time
 class Outgoing:
     """A queue of durable messages; a newer partial or ack of a channel replaces the one still waiting."""
 
-    def __init__(self, *, opened: bool = True) -> None:
-        """A connection that resumes a session is ``opened`` by its first message; until then nothing is queued."""
+    def __init__(self, *, opened: bool = True, coalesced: Callable[[], None]) -> None:
+        """A connection that resumes a session is ``opened`` by its first message; until then nothing is queued.
+
+        ``coalesced`` is called for each partial that a newer one replaces.
+        """
+        self._coalesced = coalesced
         self._queue: OrderedDict[object, str | Iterator[bytes]] = OrderedDict()
         self._count = 0
         self._bytes = 0
@@ -46,7 +51,10 @@ class Outgoing:
         kind = message["type"]
         key: object = (kind, message.get("channel"))
         if kind in _COALESCED:
-            self._bytes -= len(self._queue.pop(key, ""))  # type: ignore[arg-type]  # lines are never under such a key
+            replaced = self._queue.pop(key, "")
+            self._bytes -= len(replaced)  # type: ignore[arg-type]  # lines are never under such a key
+            if replaced and kind == "caption.partial":
+                self._coalesced()
         else:
             key = self._next()
         self._queue[key] = text
@@ -110,3 +118,12 @@ class Outgoing:
                 return
             self._changed.clear()
             await self._changed.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A new connection of the client, whose stream goes on at ``stored_bytes``."""
+
+    outgoing: Outgoing
+    after_seq: int
+    stored_bytes: int

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechlane.errors import AddressInUse, StorageFailed
+
+MIN_FREE_BYTES = 64 << 20
+"""Free disk under which the server says that it is not ready: a full disk ends sessions and fails jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,21 @@ class DataFolder:
     @property
     def work(self) -> Path:
         return self.root / "work"
+
+    def check_room(self) -> None:
+        """Nothing, while the disk has room for what work in hand writes.
+
+        Raises:
+            StorageFailed: ``disk_full``, under `MIN_FREE_BYTES` are free.
+        """
+        free = shutil.disk_usage(self.root).free
+        if free < MIN_FREE_BYTES:
+            raise StorageFailed(
+                "disk_full",
+                f"The disk of {self.root} has {free} bytes free; new work wants {MIN_FREE_BYTES}. Make room there.",
+                field="data",
+                limit=MIN_FREE_BYTES,
+            )
 
 
 @contextmanager
