@@ -22,7 +22,7 @@ from speechlane.cli.demo_run import run_demo
 from speechlane.cli.demo_view import DemoView
 from speechlane.cli.live_view import final_row, partial_row
 from speechlane.cli.streaming import Show
-from speechlane.client import Message
+from speechlane.client import Caption, Message
 from speechlane.settings import load_settings
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
@@ -59,8 +59,8 @@ class RecordedView(DemoView):
         if len(self._settled) >= ENOUGH_SETTLED and stable >= ENOUGH_WORDS and stable < len(words):
             self._taken = True
             for final in self._settled:
-                self._moment.print(final_row(final))
-            self._moment.print(partial_row(partial))
+                self._moment.print(final_row(Caption.of(final)))
+            self._moment.print(partial_row(Caption.of(partial)))
 
 
 def main() -> None:

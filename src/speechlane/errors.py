@@ -127,6 +127,23 @@ class DigestMismatch(ModelUnavailable):
     """A file does not have the pinned sha256; it is refused and not kept."""
 
 
+class SessionLost(SpeechlaneError):
+    """A live session whose connection broke and that cannot be taken up again.
+
+    Args:
+        message: why, and what to do.
+        session: the session's id, None when it was never opened.
+        lost_from_ms: whole milliseconds of audio from which on captions did not arrive.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, session: str | None, lost_from_ms: int) -> None:
+        super().__init__("connection_lost", message)
+        self.session = session
+        self.lost_from_ms = lost_from_ms
+
+
 class StorageFailed(SpeechlaneError):
     """The data folder, database or object store cannot be read or written."""
 

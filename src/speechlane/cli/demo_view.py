@@ -16,6 +16,7 @@ from speechlane.cli.common import clock
 from speechlane.cli.jobs import Report, job_progress
 from speechlane.cli.live_view import drawn_captions, final_row
 from speechlane.cli.streaming import Show
+from speechlane.client import Caption
 
 MAKER_FIELDS = ("engine_version", "model", "model_revision", "model_digest", "device", "compute_type")
 
@@ -70,7 +71,7 @@ class DemoView:
     def transcript(self, batch: Mapping[str, Any]) -> None:
         """The diarized transcript, and how right its speakers are."""
         for segment in batch["transcript"]["segments"]:
-            self._console.print(final_row(segment))
+            self._console.print(final_row(Caption.of(segment)))
         error = batch["der_seconds"]
         self._line(
             f"diarization error rate {batch['der']:.1%} against the recording's own speaker turns, no collar, overlaps "

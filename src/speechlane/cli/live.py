@@ -18,14 +18,26 @@ from speechlane.cli.common import DEFAULT_URL, key_option, readable_file
 @click.option(
     "--speed", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Times real time."
 )
+@click.option(
+    "--keyterm", "keyterms", multiple=True, metavar="TERM", help="A name or term to listen for; repeat for more."
+)
 @click.option("--json", "as_json", is_flag=True, help="One received message a line, with received_s.")
 def live(
-    file: Path | None, *, mic: bool, url: str, key: str | None, language: str, speed: float, as_json: bool
+    file: Path | None,
+    *,
+    mic: bool,
+    url: str,
+    key: str | None,
+    language: str,
+    speed: float,
+    keyterms: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Stream FILE in real time, or the microphone, and show captions as they settle.
 
     With --json, received_s counts seconds from the moment the first audio was sent (0 before). Frame n of 100 ms is
-    sent n x 100 ms after the first. Ctrl-C ends the stream and waits for the last captions.
+    sent n x 100 ms after the first. A lost connection is taken up again. Ctrl-C ends the stream and waits for the
+    last captions.
     """
     if (file is None) != mic:
         raise click.UsageError("Give either a FILE or --mic.")
@@ -39,7 +51,8 @@ def live(
         stop = stop_on_interrupt()
         frames = file_frames(file, speed=speed, stop=stop) if file else microphone_frames(stop=stop)
         with caption_view(as_json=as_json) as show:
-            async with LiveClient(url, language=language, key=key) as client:
+            options = {"keyterms": list(keyterms)} if keyterms else {}
+            async with LiveClient(url, language=language, key=key, options=options) as client:
                 await stream(client, frames, show)
 
     asyncio.run(run())

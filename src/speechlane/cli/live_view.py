@@ -15,39 +15,37 @@ from rich.text import Text
 
 from speechlane.cli.common import clock
 from speechlane.cli.streaming import Show
-from speechlane.client import Message
+from speechlane.client import Caption, CaptionBoard, Message
 
 SPEAKER_STYLES = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
-def final_line(message: Message) -> Text:
+def final_line(caption: Caption) -> Text:
     """A settled caption: its times, who or which channel when known, its text."""
-    return Text.assemble(_times(message), "  ", _who(message), message["text"].strip())
+    return Text.assemble(_times(caption), "  ", _who(caption), caption.text.strip())
 
 
-def final_row(message: Message) -> Table:
+def final_row(caption: Caption) -> Table:
     """The same for a terminal: text that needs several lines stays beside the times."""
-    row = Table.grid(padding=(0, 2))
-    row.add_column(no_wrap=True)
-    row.add_column()
-    row.add_row(_times(message), Text.assemble(_who(message), message["text"].strip()))
-    return row
+    return _row(_times(caption), Text.assemble(_who(caption), caption.text.strip()))
 
 
-def partial_row(message: Message) -> Table:
+def partial_row(caption: Caption) -> Table:
     """A caption in the making: stable words plain, unstable ones dim."""
+    shown = Text.assemble(caption.stable_text, (caption.unstable_text, "dim"))
+    return _row(Text(f"{clock(caption.start_ms)} ...    ", style="dim"), Text.assemble(_who(caption), _stripped(shown)))
+
+
+def _row(times: Text, text: Text) -> Table:
     row = Table.grid(padding=(0, 2))
     row.add_column(no_wrap=True)
     row.add_column()
-    shown = Text.assemble(message["stable_text"], (message["unstable_text"], "dim"))
-    row.add_row(
-        Text(f"{clock(message['start_ms'])} ...    ", style="dim"), Text.assemble(_who(message), _stripped(shown))
-    )
+    row.add_row(times, text)
     return row
 
 
-def _times(message: Message) -> Text:
-    return Text(f"{clock(message['start_ms'])} - {clock(message['end_ms'])}", style="dim")
+def _times(caption: Caption) -> Text:
+    return Text(f"{clock(caption.start_ms)} - {clock(caption.end_ms)}", style="dim")
 
 
 def _stripped(text: Text) -> Text:
@@ -61,12 +59,22 @@ def speaker_style(speaker: str) -> str:
     return SPEAKER_STYLES[(number - 1) % len(SPEAKER_STYLES)]
 
 
-def _who(message: Message) -> Text:
-    if message.get("speaker"):
-        return Text(f"{message['speaker']}  ", style=f"bold {speaker_style(message['speaker'])}")
-    if message["channel"]:
-        return Text(f"channel {message['channel']}  ", style="bold")
+def _who(caption: Caption) -> Text:
+    if caption.speaker:
+        return Text(f"{caption.speaker}  ", style=f"bold {speaker_style(caption.speaker)}")
+    if caption.channel:
+        return Text(f"channel {caption.channel}  ", style="bold")
     return Text()
+
+
+def _note(message: Message) -> str | None:
+    """What is said about a message beside the captions."""
+    match message["type"]:
+        case "warning":
+            return f"warning: {message['message']}"
+        case "session.resumed":
+            return f"connection restored: sending again from {clock(message['replay_from_ms'])}"
+    return None
 
 
 @contextmanager
@@ -83,30 +91,29 @@ def caption_view(*, as_json: bool) -> Iterator[Show]:
 
 def _show_json(message: Message, received_s: float) -> None:
     click.echo(json.dumps({**message, "received_s": round(received_s, 3)}, ensure_ascii=False))
+    if message["type"] == "session.resumed":
+        click.echo(_note(message), err=True)
 
 
 def _show_plain(message: Message, _received_s: float) -> None:
     if message["type"] == "caption.final" and message["text"]:
-        click.echo(final_line(message).plain)
-    elif message["type"] == "warning":
-        click.echo(f"warning: {message['message']}", err=True)
+        click.echo(final_line(Caption.of(message)).plain)
+    elif note := _note(message):
+        click.echo(note, err=True)
 
 
 @contextmanager
 def drawn_captions(console: Console) -> Iterator[Show]:
-    """Finals are printed and stay; below them each channel's caption in the making is redrawn in place."""
-    open_captions: dict[int, Message] = {}
+    """Finals are printed and stay; below them the captions in the making are redrawn in place."""
+    board = CaptionBoard()
     with Live(console=console, transient=True, auto_refresh=False) as area:
 
         def show(message: Message, _received_s: float) -> None:
-            if message["type"] == "caption.partial":
-                open_captions[message["channel"]] = message
-            elif message["type"] == "caption.final":
-                open_captions.pop(message["channel"], None)
-            area.update(Group(*map(partial_row, open_captions.values())), refresh=True)
-            if message["type"] == "caption.final" and message["text"]:
-                console.print(final_row(message))
-            elif message["type"] == "warning":
-                console.print(f"warning: {message['message']}", style="yellow", markup=False)
+            caption = board.take(message)
+            area.update(Group(*map(partial_row, board.open)), refresh=True)
+            if caption and message["type"] == "caption.final" and caption.text:
+                console.print(final_row(caption))
+            elif note := _note(message):
+                console.print(note, style="yellow", markup=False)
 
         yield show

@@ -31,23 +31,16 @@ async def stream(client: LiveClient, frames: AsyncGenerator[bytes], show: Show) 
     loop = asyncio.get_running_loop()
     first: float | None = None
 
-    async def send_all() -> None:
+    async def timed() -> AsyncGenerator[bytes]:
         nonlocal first
         async with aclosing(frames):
             async for frame in frames:
                 first = first or loop.time()
-                await client.send(frame)
-        await client.finish()
+                yield frame
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            sender = group.create_task(send_all())
-            async for message in client:
-                show(message, loop.time() - first if first else 0.0)
-            sender.cancel()
-    except* Exception as failed:  # noqa: BLE001 - raised again
-        # One of the two failed and ended the other: its own error says more than a group of one.
-        raise failed.exceptions[0] from None
+    async with aclosing(client.stream(timed())) as messages:
+        async for message in messages:
+            show(message, loop.time() - first if first else 0.0)
 
 
 def stop_on_interrupt() -> asyncio.Event:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from speechlane.errors import (
+    Conflict,
     EngineFailed,
     InvalidInput,
     NotAuthenticated,
@@ -95,6 +96,8 @@ def refusal(fields: Mapping[str, Any], *, status: int | None = None) -> Speechla
         4401: NotAuthenticated,
         404: NotFound,
         4404: NotFound,
+        409: Conflict,
+        4409: Conflict,
         429: OverCapacity,
         4429: OverCapacity,
     }

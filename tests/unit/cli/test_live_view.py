@@ -11,14 +11,16 @@ from rich.console import Console
 
 from speechlane.cli.common import clock
 from speechlane.cli.live_view import caption_view, drawn_captions, final_line, final_row, partial_row, speaker_style
+from speechlane.client import Caption
 
 pytestmark = pytest.mark.unit
 
 
-def final(text=" Hello there.", speaker=None, channel=0):
+def final(text=" Hello there.", speaker=None, channel=0, segment=1):
     return {
         "type": "caption.final",
         "channel": channel,
+        "segment": segment,
         "speaker": speaker,
         "start_ms": 1_230,
         "end_ms": 62_960,
@@ -30,8 +32,11 @@ def partial(stable, unstable, channel=0):
     return {
         "type": "caption.partial",
         "channel": channel,
+        "segment": 2,
+        "revision": 1,
         "speaker": None,
         "start_ms": 65_000,
+        "end_ms": 66_000,
         "stable_text": stable,
         "unstable_text": unstable,
     }
@@ -48,16 +53,16 @@ def test_moments_are_written_to_a_tenth_of_a_second(ms, written):
 
 def test_a_final_line_has_times_speaker_and_text():
     """What is known is shown; channel 0 alone needs no name."""
-    assert final_line(final()).plain == "00:01.2 - 01:03.0  Hello there."
-    assert final_line(final(speaker="S1")).plain == "00:01.2 - 01:03.0  S1  Hello there."
-    assert final_line(final(channel=1)).plain == "00:01.2 - 01:03.0  channel 1  Hello there."
+    assert final_line(Caption.of(final())).plain == "00:01.2 - 01:03.0  Hello there."
+    assert final_line(Caption.of(final(speaker="S1"))).plain == "00:01.2 - 01:03.0  S1  Hello there."
+    assert final_line(Caption.of(final(channel=1))).plain == "00:01.2 - 01:03.0  channel 1  Hello there."
 
 
 def test_unstable_words_are_dim_and_stable_ones_are_not():
     """The style says which words may still change; the words are shown exactly as sent."""
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=60)
-    console.print(partial_row(partial(" Hello", " there")))
-    console.print(partial_row(partial("", " there")))
+    console.print(partial_row(Caption.of(partial(" Hello", " there"))))
+    console.print(partial_row(Caption.of(partial("", " there"))))
     both, unsettled = console.file.getvalue().splitlines()
     assert "Hello\x1b[2m there\x1b[0m" in both
     assert "\x1b[2mthere\x1b[0m" in unsettled
@@ -66,7 +71,7 @@ def test_unstable_words_are_dim_and_stable_ones_are_not():
 def test_long_captions_stay_beside_their_times():
     """Text that needs several lines is not mixed with the column of times."""
     console = Console(file=io.StringIO(), width=40)
-    console.print(final_row(final(text=" one two three four five six seven eight", speaker="S1")))
+    console.print(final_row(Caption.of(final(text=" one two three four five six seven eight", speaker="S1"))))
     first, second, *_ = console.file.getvalue().splitlines()
     assert first.startswith("00:01.2 - 01:03.0  S1  one two")
     assert second.startswith(" " * 19)
@@ -84,10 +89,10 @@ def test_a_terminal_keeps_finals_and_redraws_the_rest():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, color_system=None, width=80, highlight=False)
     with drawn_captions(console) as show:
-        show(partial(" Hel", "lo"), 0.1)
+        show(partial(" Hel", "lo") | {"segment": 1}, 0.1)
         show(final(), 0.2)
         show(partial("", " noise"), 0.3)
-        show(final(text=""), 0.4)
+        show(final(text="", segment=2), 0.4)
         show({"type": "warning", "message": "Careful."}, 0.5)
         show({"type": "audio.ack"}, 0.6)
     text = screen.getvalue()
@@ -119,3 +124,14 @@ def test_json_lines_hold_every_message_with_its_time(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert json.loads(lines[0]) == {"type": "unheard.of", "text": "Grüße", "received_s": 1.235}
     assert json.loads(lines[1]) == {**final(), "received_s": 2.0}
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_restored_connection_is_told_on_standard_error(capsys, as_json):
+    """Standard output holds captions or messages alone; the person who watches is told from where it goes on."""
+    resumed = {"type": "session.resumed", "replay_from_ms": 61_500}
+    with caption_view(as_json=as_json) as show:
+        show(resumed, 1.0)
+    shown = capsys.readouterr()
+    assert shown.err == "connection restored: sending again from 01:01.5\n"
+    assert shown.out == (json.dumps({**resumed, "received_s": 1.0}) + "\n" if as_json else "")
