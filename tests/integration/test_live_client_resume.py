@@ -13,7 +13,7 @@ from scripted_lane import CHUNK, ScriptedLane, all_of, captions_of
 from websockets.asyncio.server import serve
 
 from speechlane.client import LiveClient, Patience
-from speechlane.errors import Conflict, InvalidInput, NotAuthenticated, OverCapacity, SessionLost, SpeechlaneError
+from speechlane.errors import Conflict, NotAuthenticated, OverCapacity, SessionLost, SpeechlaneError
 
 pytestmark = pytest.mark.integration
 
@@ -332,23 +332,3 @@ def test_big_pieces_are_cut():
 
     check_whole(asyncio.run(run()), audio)
     assert max(sizes) == 1 << 16
-
-
-def test_an_unknown_option_is_the_servers_to_refuse():
-    """Options go to the server as they are; its refusal is raised."""
-
-    async def refuse(socket):
-        await socket.recv()
-        error = {"type": "error", "code": "unknown_field", "message": "No. Do this.", "fault": "client"}
-        await socket.send(json.dumps(error))
-        await socket.close(4400)
-
-    async def run():
-        async with serve(refuse, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            async with LiveClient(url, options={"colour": "red"}) as client:
-                async for _ in client.captions(frames()):
-                    pass
-
-    with pytest.raises(InvalidInput):
-        asyncio.run(run())
