@@ -74,6 +74,8 @@ class LivePolicy:
     """Lengths that windows are padded to: the first that leaves `padding_margin`."""
     padding_margin: int = 3 * 16_000
     """Silence behind a window: less makes the decoder loop (benchmarks/reports/engine-padding.md)."""
+    unheard: int = 16_000
+    """Speech at a segment's end that an answer may leave without a word before it is decoded again without context."""
     overlap: int = 2 * 16_000
     """Settled sound that a route hears once more when it takes over."""
     context_tokens: int = 100

@@ -46,6 +46,8 @@ class OpenSegment:
     stable_end: int = 0
     decoded_to: int = 0
     partial_decodes: int = 0
+    cold: bool = False
+    """No context any more: it silenced an answer."""
     loops: int = 0
     """Times in a row that the answer looped or ran to its bound."""
     failures: int = 0
@@ -88,9 +90,35 @@ class OpenSegment:
 
     def follow(self, words: Sequence[HypothesisWord]) -> None:
         """Let the window begin with these settled words, given in order at their places in the session."""
+        if self.cold:
+            return
         self.context = tuple(words)
         if words:
             self.window_start = min(words[0].start, self.start)
+
+    def misses_speech(self, words: Sequence[HypothesisWord], *, whole: bool) -> bool:
+        """Whether the context silenced an answer: it holds nothing, or too little of a ``whole`` segment's speech.
+
+        A forced prefix can make the decoder end at once or midway, and what was said would be lost.
+        """
+        if not self.context:
+            return False
+        heard = max([self.stable_end, *(self.window_start + word.end for word in words)])
+        return (whole and self.speech_end - heard > self.policy.unheard) or (not words and not self.stable)
+
+    @property
+    def heard_whole(self) -> bool:
+        """Whether the last decode of a segment that has ended heard all its speech: then it is the final."""
+        heard = self.last is not None and self.last[0].end >= self.speech_end + self.policy.shown_margin
+        return heard and not self.misses_speech(self.wavering, whole=True)
+
+    def go_cold(self) -> None:
+        """Give the context up: windows begin with the segment's own sound from now on."""
+        by = self.window_start - self.start
+        self.context, self.window_start, self.cold = (), self.start, True
+        self.wavering = moved(self.wavering, by)
+        self.agreement.remember(self.wavering)
+        self.display.words = moved(self.display.words, by)
 
     def heard(self, answer: HypothesisReceived) -> tuple[HypothesisWord, ...]:
         """The words of an answer that count: none where the model itself hears no speech, none that lie before it."""

@@ -149,8 +149,7 @@ class Timeline:
                     first = segment.last is None
                     self._ask(at, segment, Priority.FIRST_PARTIAL if first else Priority.PARTIAL)
                 return
-            if segment.last is not None and segment.last[0].end >= segment.speech_end + self._policy.shown_margin:
-                # The last partial has seen all the speech: it is the final.
+            if segment.last is not None and segment.heard_whole:  # the last partial is the final
                 segment.partial_decodes = max(0, segment.partial_decodes - 1)
                 self._settle(segment, *segment.last, segment.wavering)
             elif segment.end - max(segment.start, segment.stable_end) < _SHORTEST:
@@ -208,7 +207,7 @@ class Timeline:
             segment.detected = (heard.language, heard.language_probability)
         whole = segment.end is not None and ask.end >= segment.end
         long = ask.end - ask.start >= self._policy.hard_cut
-        words = self._usable(segment, ask, event)
+        words = self._usable(segment, ask, event, whole=whole)
         if words is None:
             segment.partial_decodes += 1
             if whole or long:
@@ -224,17 +223,20 @@ class Timeline:
         return True
 
     def _usable(
-        self, segment: OpenSegment, ask: Decode, event: HypothesisReceived
+        self, segment: OpenSegment, ask: Decode, event: HypothesisReceived, *, whole: bool
     ) -> tuple[HypothesisWord, ...] | None:
-        """The words that an answer holds behind the stable ones; None for a loop, to be decoded otherwise.
+        """The words that an answer holds behind the stable ones; None for one to be decoded otherwise.
 
-        A loop is neither shown nor settled nor fed back.
+        A loop is neither shown nor settled nor fed back; nor is an answer that its context has silenced.
         """
         if (event.hypothesis.repetitive or event.hypothesis.truncated) and not ask.options.repetition_guard:
             segment.loops += 1
             return None
-        segment.loops = 0
-        return segment.behind_stable(segment.heard(event))
+        segment.loops, words = 0, segment.behind_stable(segment.heard(event))
+        if segment.misses_speech(words, whole=whole):
+            segment.go_cold()
+            return None
+        return words
 
     def failed(self, event: DecodeFailed) -> bool | None:
         """Take a failure; None when it is not the one waited for, True when it can be lived with."""

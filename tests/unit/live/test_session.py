@@ -271,3 +271,19 @@ def test_nothing_is_taken_in_after_the_end():
     assert run.session.receive(events.AudioReceived(10**6, 10**6, 10**6, ((0.9,),))) == []
     assert run.session.next_deadline() is None
     assert run.position % BLOCK == 0
+
+
+@pytest.mark.parametrize("interim", [True, False])
+@pytest.mark.parametrize("silence", ["everything", "the rest"])
+def test_a_context_that_silences_the_engine_costs_no_words(interim, silence):
+    """A forced prefix behind which the engine ends at once, or midway, is given up: every word comes, once."""
+
+    def silenced(ask, script):
+        heard = honest(ask, script)
+        return replace(heard, words=heard.words[: 0 if silence == "everything" else 2]) if ask.prefix else heard
+
+    words = [*sentence(words=6), *sentence(words=8, at=64_000), *sentence(words=9, at=128_000)]
+    words = [Spoken(f" w{number}", word.start, word.end) for number, word in enumerate(words)]
+    run = Simulation(Script(words, 220_000), silenced, config={"interim": interim}).run()
+    assert any(ask.prefix for ask in run.asked)
+    assert run.text.split() == [f"w{number}" for number in range(len(words))]
