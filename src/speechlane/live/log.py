@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from functools import cache
 from typing import Any, get_args
 
@@ -44,7 +44,14 @@ def event_line(event: events.Event) -> str:
             f'{{"event":"AudioReceived","at":{event.at},"position":{event.position},'
             f'"received_bytes":{event.received_bytes},"scores":[{scores}],"stored_bytes":{stored}}}\n'
         )
-    return _line({"event": type(event).__name__, **asdict(event)})
+    return _line({"event": type(event).__name__, **_plain(event)})
+
+
+def _plain(value: Any) -> Any:
+    """What `asdict` gives, without copying what never changes."""
+    if is_dataclass(value):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return [_plain(item) for item in value] if type(value) is tuple else value
 
 
 def message_line(text: str) -> str:

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 
 from speechlane.audio import SAMPLE_RATE
 from speechlane.engine import Engine, StreamingEngine
-from speechlane.errors import Conflict, InvalidAudio, InvalidInput, SpeechlaneError, StorageFailed
+from speechlane.errors import Conflict, InvalidAudio, SpeechlaneError, StorageFailed
 from speechlane.live import Session, events, messages
 from speechlane.live.actions import Action, Close, Decode, RecordChunk, Release, Resend, Send, StreamAction, Withdraw
 from speechlane.live.endings import restarting
 from speechlane.live.states import State
 from speechlane.provenance import Registry
+from speechlane.runtime.alarm import Alarm
 from speechlane.runtime.intake import Intake
 from speechlane.runtime.live_decodes import Decodes
 from speechlane.runtime.live_inbox import Inbox
@@ -79,11 +80,11 @@ class LiveDriver:
         self._streams = LiveStreams(engines, intake.buffers, self._answer)
         self._released = [0] * len(intake.buffers)
         self._wake = asyncio.Event()
+        self._alarm = Alarm(self._wake.set)
         self._closed = session.state is State.CLOSED
         self.ended = asyncio.Event()
-        """Set when the session is over, or was cut short."""
+        """Set when the session is over, or was cut short, which ``broken`` tells."""
         self.broken = False
-        """Whether it was cut short: what is stored is the session as it stands."""
         self.reachable = True
         """Whether it still takes connections; False once `run` has returned."""
         self._last_at = 0
@@ -151,20 +152,8 @@ class LiveDriver:
             self.finish()
 
     def resume(self, after_seq: int) -> Outgoing:
-        """Give the session to a new connection, whose messages come from what is returned.
-
-        Raises:
-            InvalidInput: ``invalid_field``, ``after_seq`` was never sent.
-        """
+        """Give the session to a new connection, whose messages come from what is returned."""
         assert self._files is not None, "a session that stores nothing is never offered to be resumed"
-        if after_seq > self.session.last_seq:
-            raise InvalidInput(
-                "invalid_field",
-                f"session.resume: after_seq is {after_seq}; the last message of the session is {self.session.last_seq}."
-                " Send the seq of the last message that came.",
-                field="after_seq",
-                limit=self.session.last_seq,
-            )
         newer = Conflict("taken_elsewhere", "Another connection has taken up the session. Go on there.")
         self.outgoing.take_over(newer, 4409)
         self.outgoing = Outgoing(opened=False, coalesced=self._observer.coalesced)
@@ -236,6 +225,7 @@ class LiveDriver:
     def _let_go(self) -> None:
         self._closed = True
         self.ended.set()
+        self._alarm.cancel()
         self._decodes.withdraw_all()
         self._streams.close_all()
         self.outgoing.close()
@@ -253,8 +243,9 @@ class LiveDriver:
         elif blocks and self.session.backlog < MAX_BACKLOG and self.session.listening:
             block = blocks.popleft()
             stored = self._files.stored_bytes if self._files is not None else None
-            event = events.AudioReceived(self.now, block.position, block.received_bytes, block.scores, stored)
-            await self._receive(event)
+            at = self._stamp()
+            event = events.AudioReceived(at, block.position, block.received_bytes, block.scores, stored)
+            await self._receive(event, at)
         elif not blocks and (self._intake.pending or self._input):
             await self._listen()
         else:
@@ -267,20 +258,22 @@ class LiveDriver:
 
     async def _sleep(self) -> None:
         deadline = self.session.next_deadline()
-        timeout = None if deadline is None else max(0, deadline - self.now) / 1000
-        try:
-            async with asyncio.timeout(timeout):
-                await self._wake.wait()
-        except TimeoutError:
-            await self._receive(events.DeadlinePassed(max(self.now, deadline or 0)))
+        if deadline is not None and deadline <= self.now:
+            await self._receive(events.DeadlinePassed(deadline))
+            return
+        if deadline is not None:
+            self._alarm.set(deadline, self.now)
+        if self._files is not None:
+            self._files.flush()
+        await self._wake.wait()
 
     async def _listen(self) -> None:
         """Hear more of the client's bytes, or take its next input; sound that cannot be decoded ends the session."""
         try:
-            if self._intake.pending:
-                await self._intake.hear_more()
-            else:
+            if not self._intake.pending:
                 await self._take(self._input.take())
+            while self._intake.pending and not self._intake.blocks:
+                await self._intake.hear_more()
         except InvalidAudio as problem:
             self._input.put_first(events.ProtocolBroken(self.now, problem.code, problem.message, problem.field))
 
@@ -299,14 +292,21 @@ class LiveDriver:
 
     # --- events in, actions out --------------------------------------------------------------------------------
 
-    async def _receive(self, event: events.Event) -> None:
-        """Give the core an event, stamped with the moment at which it takes it: its time never runs back."""
-        self._last_at = max(self._last_at, self.now, event.at if isinstance(event, events.DeadlinePassed) else 0)
-        event = replace(event, at=self._last_at)
+    def _stamp(self) -> int:
+        """The moment at which the core takes an event: its time never runs back."""
+        self._last_at = max(self._last_at, self.now)
+        return self._last_at
+
+    async def _receive(self, event: events.Event, at: int | None = None) -> None:
+        """Give the core an event, stamped with the moment at which it takes it, unless it is that ``at`` already."""
+        if at is None:
+            event = replace(event, at=self._stamp())
         actions = self.session.receive(event)
         texts = [messages.encode(action.message) for action in actions if isinstance(action, Send)]
         if self._files is not None:
             self._files.write(event, texts)
+            if actions:
+                self._files.flush()
         sending = iter(texts)
         for action in actions:
             if isinstance(action, Send):

@@ -16,7 +16,7 @@ from pathlib import Path
 from speechlane.audio.format import AudioFormat, ContainerFormat
 from speechlane.audio.gate import GateSettings
 from speechlane.engine import Engine, SpeechGateModel, StreamingEngine
-from speechlane.errors import NotFound, OverCapacity, SpeechlaneError
+from speechlane.errors import InvalidInput, NotFound, OverCapacity, SpeechlaneError
 from speechlane.live import Session
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
 from speechlane.live.states import State
@@ -230,6 +230,8 @@ class LiveHub:
         if driver is None:
             driver = await self._restored(head)
             self.check_ready()
+        if ask.after_seq > driver.session.last_seq:
+            raise _never_sent(ask.after_seq, driver.session.last_seq)
         return driver, driver.resume(ask.after_seq)
 
     async def _restored(self, head: SessionHead) -> LiveDriver:
@@ -324,4 +326,14 @@ def _unknown_session() -> NotFound:
         "unknown_session",
         "There is no such session to resume, its time is over, or the token is another's. Send session.start.",
         field="session",
+    )
+
+
+def _never_sent(after_seq: int, last_seq: int) -> InvalidInput:
+    return InvalidInput(
+        "invalid_field",
+        f"session.resume: after_seq is {after_seq}; the last message of the session is {last_seq}. Send the seq of the"
+        " last message that came.",
+        field="after_seq",
+        limit=last_seq,
     )

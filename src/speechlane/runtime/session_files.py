@@ -60,8 +60,12 @@ class SessionFiles:
             self.spool.append(data)
 
     def write(self, event: Event, messages: Sequence[str]) -> None:
-        """Write an event and the messages, as they are sent, that it caused."""
+        """Log an event and the messages, as they are sent, that it caused; `flush` comes before they are sent."""
         self.log.write(event, messages)
+
+    def flush(self) -> None:
+        """Hand what was logged to the operating system."""
+        self.log.flush()
 
     def durable(self, after_seq: int, last_seq: int) -> Iterator[bytes]:
         """The log's lines of these durable messages."""

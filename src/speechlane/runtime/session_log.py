@@ -33,6 +33,7 @@ class SessionLog:
         """Begin the log of a session in ``folder`` / its id; with no ``head``, go on with the one in ``folder``."""
         self.path = (folder / head.session if head is not None else folder) / NAME
         self._file: int | None = None
+        self._unwritten: list[str] = []
         if head is None:
             self._size = self._cut_to_last_line()
             return
@@ -52,8 +53,15 @@ class SessionLog:
             raise
 
     def write(self, event: Event, messages: Sequence[str]) -> None:
-        """Append an event and the messages, as they are sent, that it caused."""
-        self._write([event_line(event), *map(message_line, messages)])
+        """Append an event and the messages, as they are sent, that it caused; they stand in the file after `flush`."""
+        self._unwritten.append(event_line(event))
+        self._unwritten.extend(map(message_line, messages))
+
+    def flush(self) -> None:
+        """Hand what was appended to the operating system, in one piece."""
+        if self._unwritten:
+            lines, self._unwritten = self._unwritten, []
+            self._write(lines)
 
     def write_missing(self, messages: Sequence[str]) -> None:
         """Append messages of the last event that a crash kept from being written."""
