@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 
     from speechlane.runtime.metrics import Metrics
 
-_GRAIN = SAMPLE_RATE // 8
-"""Samples between two arrivals that are kept apart."""
-
 _KEPT = 512
-"""Arrivals kept: 64 s of audio. Of an older word the lag is told as that of the oldest kept, which is less."""
+"""Arrivals kept: half a minute of audio or more. An older word is taken to have come with the oldest."""
 
 
 class SessionObserver(Protocol):
@@ -83,10 +80,9 @@ class Arrivals:
             if self._bytes[0][0] == received_bytes:
                 break  # more blocks of the same bytes may follow
             self._bytes.popleft()
-        if not self._samples or position - self._samples[-1][0] >= _GRAIN or came > self._samples[-1][1]:
-            self._samples.append((position, came))
-        else:
-            self._samples[-1] = (position, self._samples[-1][1])
+        if self._samples and self._samples[-1][1] == came:
+            self._samples.pop()  # the same frame goes on
+        self._samples.append((position, came))
 
     def of(self, position: int) -> int | None:
         """When the sample before ``position`` had come; None when nothing has."""
@@ -132,7 +128,7 @@ class SessionMeter:
             case "caption.final":
                 self._metrics.finals.inc()
                 self._shown(message, at)
-                for end_ms in _ends(message):
+                for _, end_ms in _words(message):
                     self._observe(self._lags.final, end_ms, at)
             case "speech.started":
                 self._speech_ms[message["channel"]] = message["at_ms"]
@@ -144,10 +140,10 @@ class SessionMeter:
                 self._lags = self._metrics.lags(message["to"]["engine"], message["to"]["model"])
 
     def _shown(self, message: dict[str, Any], at: int) -> None:
-        """Words behind all that was shown before are shown for the first time."""
+        """Words whose middle lies behind all that was shown before are shown for the first time; ends still move."""
         channel = message["channel"]
-        for end_ms in _ends(message):
-            if end_ms > self._shown_ms[channel]:
+        for start_ms, end_ms in _words(message):
+            if start_ms + end_ms > 2 * self._shown_ms[channel]:
                 self._observe(self._lags.shown, end_ms, at)
         self._shown_ms[channel] = max(self._shown_ms[channel], message["end_ms"])
 
@@ -157,7 +153,9 @@ class SessionMeter:
             histogram.observe(max(0, at - came) / 1000)
 
 
-def _ends(message: dict[str, Any]) -> Iterable[int]:
-    """The ends of a message's words; where the client wanted no words, the end of the last one stands for all."""
+def _words(message: dict[str, Any]) -> Iterable[tuple[int, int]]:
+    """Starts and ends of a message's words; where the client wanted none, the end of the last one stands for all."""
     words = message.get("words")
-    return [message["end_ms"]] if words is None else [word["end_ms"] for word in words]
+    if words is None:
+        return [(message["end_ms"], message["end_ms"])]
+    return [(word["start_ms"], word["end_ms"]) for word in words]
