@@ -55,7 +55,7 @@ class Governor:
         """``workers``: batches that the engine decodes at the same time."""
         self._settings, self._workers = settings or GovernorSettings(), workers
         self._level = 0
-        self._changed_at = self._left_at = float("-inf")
+        self._changed_at = self._rose_at = self._left_at = float("-inf")
         self._high_since = self._low_since = float("inf")
         self._hold_s = self._settings.hold_s
         self._channels_then = 0
@@ -103,7 +103,7 @@ class Governor:
         self._hold_s = min(2 * self._hold_s, settings.longest_hold_s) if again else settings.hold_s
         self._level += 1
         self._channels_then = channels
-        self._changed_at = self._high_since = self._low_since = now
+        self._changed_at = self._rose_at = self._high_since = self._low_since = now
 
     def _patience(self, channels: int) -> float:
         """How long to stay: the first hold where half of the sessions have gone, for then the load is another."""
@@ -116,17 +116,20 @@ class Governor:
 
         Raises:
             OverCapacity: ``over_capacity``: finals wait too long already, or are to be expected to with this one; or
-                more joined in the last seconds than could be measured.
+                what they take is not known yet, as many joined or the step changed a moment ago.
         """
         settings = self._settings
-        if self._level >= LADDER.index("finals_only") + 1:
-            worst = settings.max_wait_ms // 2
-            if load.final_wait_ms >= worst:
-                raise _refused(
-                    f"Captions wait {load.final_wait_ms} ms for the engine; over {worst} ms no session is let in.",
-                    worst,
-                    settings.hold_s,
-                )
+        worst = settings.max_wait_ms // 2
+        if self._level and load.final_wait_ms >= worst:
+            raise _refused(
+                f"Captions wait {load.final_wait_ms} ms for the engine; over {worst} ms no session is let in.",
+                worst,
+                settings.hold_s,
+            )
+        unseen_s = self._rose_at + settings.settling_s - now
+        if self._level > LADDER.index("finals_only") and unseen_s > 0:
+            # Until now partials did part of the finals' work: what finals alone take is still being measured.
+            raise _refused("The server has just gone over to settled text only.", settings.settling_s, unseen_s)
         while self._joined and self._joined[0][0] <= now - settings.settling_s:
             self._joined.popleft()
         unmeasured = min(channels, sum(count for _, count in self._joined))

@@ -67,7 +67,7 @@ def test_a_step_needed_again_is_kept_longer():
 
 
 def test_finals_that_wait_shut_the_door():
-    """With finals only in force and finals still waiting, a session is refused, with the wait and a hint."""
+    """Where finals wait in spite of the ladder a session is refused, with the wait and a hint."""
     governor = Governor()
     governor.admit(0, CALM, 0, 10)
     drive(governor, FINALS_WAIT, 8, start=20)
@@ -76,7 +76,9 @@ def test_finals_that_wait_shut_the_door():
     assert (refused.value.code, refused.value.limit) == ("over_capacity", 1_000)
     assert refused.value.retry_after_ms == 10_000
     assert "1900 ms" in refused.value.message
-    governor.admit(29, CALM, 10, 1)
+    with pytest.raises(OverCapacity, match="settled text only"):
+        governor.admit(29, CALM, 10, 1)
+    governor.admit(39, CALM, 10, 1)
 
 
 def test_the_expected_cost_of_a_session_counts_its_channels():
