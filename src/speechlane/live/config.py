@@ -48,7 +48,7 @@ class LivePolicy:
     sure_margin: int = 1_600
     doubtful_probability: float = 0.5
     sure_probability: float = 0.95
-    hold_words: int = 2
+    hold_words: int = 1
     shown_margin: int = 3_200
     """So much silence behind a word says that it is whole."""
     shown_probability: float = 0.7
@@ -74,10 +74,16 @@ class LivePolicy:
     """Lengths that windows are padded to: the first that leaves `padding_margin`."""
     padding_margin: int = 3 * 16_000
     """Silence behind a window: less makes the decoder loop (benchmarks/reports/engine-padding.md)."""
-    unheard: int = 16_000
-    """Speech at a segment's end that an answer may leave without a word before it is decoded again without context."""
     overlap: int = 2 * 16_000
     """Settled sound that a route hears once more when it takes over."""
+    unheard: int = 12_800
+    """Speech at a segment's end that an answer may leave without a word before it is decoded again: without context,
+    then with the longest padding."""
+    language_probability: float = 0.85
+    """From this probability on a detected language is believed at once."""
+    language_window: int = 38_400
+    """With so much of a segment heard, a detection is believed from `language_doubtful` on."""
+    language_doubtful: float = 0.5
     context_tokens: int = 100
     """Tokens of settled words that a window may begin with."""
     final_attempts: int = 3

@@ -35,6 +35,8 @@ class OpenSegment:
     number: int | None = None
     revision: int = 0
     language: str | None = None
+    held: str | None = None
+    """The language that holds while what is detected is not believed yet."""
     detected: tuple[str | None, float] | None = None
     """The language that was detected, with its probability; later decodes are told it and detect nothing."""
     overlap: tuple[HypothesisWord, ...] = ()
@@ -49,7 +51,7 @@ class OpenSegment:
     cold: bool = False
     """No context any more: it silenced an answer."""
     loops: int = 0
-    """Times in a row that the answer looped or ran to its bound."""
+    """Times in a row that the answer looped, ran to its bound or ended before the speech did."""
     failures: int = 0
     attempts: int = 1
     """Tries, with this one, of the decode that the engine failed or that had to be made otherwise."""
@@ -103,14 +105,21 @@ class OpenSegment:
         """
         if not self.context:
             return False
+        return (whole and self._unheard(words)) or (not words and not self.stable)
+
+    def cut_short(self, words: Sequence[HypothesisWord]) -> bool:
+        """Whether the decoder, by itself, ended long before the speech of a whole segment did."""
+        return bool(words or self.stable) and self._unheard(words)
+
+    def _unheard(self, words: Sequence[HypothesisWord]) -> bool:
         heard = max([self.stable_end, *(self.window_start + word.end for word in words)])
-        return (whole and self.speech_end - heard > self.policy.unheard) or (not words and not self.stable)
+        return self.speech_end - heard > self.policy.unheard
 
     @property
     def heard_whole(self) -> bool:
         """Whether the last decode of a segment that has ended heard all its speech: then it is the final."""
         heard = self.last is not None and self.last[0].end >= self.speech_end + self.policy.shown_margin
-        return heard and not self.misses_speech(self.wavering, whole=True)
+        return heard and not self.misses_speech(self.wavering, whole=True) and not self.cut_short(self.wavering)
 
     def go_cold(self) -> None:
         """Give the context up: windows begin with the segment's own sound from now on."""

@@ -10,19 +10,20 @@ from collections import deque
 
 from speechlane.audio import SAMPLE_RATE, position_to_ms
 from speechlane.audio.gate import GateSettings, SpeechEnded, SpeechGate, SpeechStarted
-from speechlane.engine import DecodeOptions, HypothesisWord, Priority
+from speechlane.engine import HypothesisWord, Priority
 from speechlane.live import messages
 from speechlane.live.actions import Decode, Release, Withdraw
 from speechlane.live.captioner import Captioner
 from speechlane.live.config import SessionHead
 from speechlane.live.events import DecodeFailed, HypothesisReceived
+from speechlane.live.languages import Languages, Verdict
 from speechlane.live.outbox import Outbox, decoded
 from speechlane.live.pacing import partial_is_due
 from speechlane.live.routes import Routes
 from speechlane.live.segment import OpenSegment, moved, soft_boundary
+from speechlane.live.windows import context_before, how_to_decode, window_end
 from speechlane.transcript.language import primary_subtag
 
-_GUARDED = 2  # loops in a row after which repetition is forbidden
 REMEMBERED_WORDS = 200
 """Settled words kept: context for the next windows, and what another route may hear once more."""
 _RELEASE_EVERY = 10 * SAMPLE_RATE  # how much settled sound or silence may gather before it is let go
@@ -39,7 +40,8 @@ class Timeline:
         self._gate = SpeechGate(
             GateSettings(endpointing_ms=head.config.endpointing_ms, frame_samples=head.frame_samples)
         )
-        self._language = primary_subtag(head.config.language) if head.config.language else None
+        language = primary_subtag(head.config.language) if head.config.language else None
+        self._languages = Languages(language, head.policy)
         self._settled_words: deque[HypothesisWord] = deque(maxlen=REMEMBERED_WORDS)
         self._released = 0
         self._captions = Captioner(head, channel, outbox)
@@ -88,7 +90,7 @@ class Timeline:
     def _follows(self) -> bool:
         """Whether windows begin with the words before: an engine that detects would take over their language."""
         engine = self._routes.current.capabilities
-        return engine.prefix and (self._language is not None or not engine.detects_language)
+        return engine.prefix and (self._languages.fixed is not None or not engine.detects_language)
 
     # --- audio -------------------------------------------------------------------------------------------------
 
@@ -159,12 +161,9 @@ class Timeline:
 
     def _ask(self, at: int, segment: OpenSegment, priority: Priority) -> None:
         if segment.last is None and not segment.stable:
-            segment.follow(self._context(segment.start) if self._follows else [])
-        limit = segment.end if segment.end is not None else self._gate.position
-        end = min(limit, segment.window_start + self._policy.max_window)
-        window = end - segment.window_start
-        # More silence behind the window ends most loops; the guard, which bends the text, is the last means.
-        padded = self._policy.padding[-1] if segment.loops else self._policy.padded(window)
+            segment.follow(self._context(segment.start))
+        end = window_end(segment, self._gate.position, self._policy)
+        padded, options = how_to_decode(segment, end - segment.window_start, self._policy)
         ask = Decode(
             request=self._out.next_request(),
             route=self._routes.index,
@@ -172,11 +171,9 @@ class Timeline:
             start=segment.window_start,
             end=end,
             padded=padded,
-            language=self._language or segment.language,
+            language=self._languages.to_ask(segment, end),
             prefix=segment.prefix,
-            options=DecodeOptions(
-                repetition_guard=segment.loops >= _GUARDED, max_tokens=self._policy.max_tokens(window)
-            ),
+            options=options,
             priority=priority,
             keyterms=self._config.keyterms if self._routes.current.capabilities.keyterms else (),
         )
@@ -184,14 +181,7 @@ class Timeline:
         self._out.do(ask)
 
     def _context(self, start: int) -> list[HypothesisWord]:
-        """The settled words shortly before ``start``."""
-        words = self._settled_words
-        while words and (
-            words[0].start < start - self._policy.context
-            or sum(len(word.tokens) for word in words) > self._policy.context_tokens
-        ):
-            words.popleft()
-        return [word for word in words if word.tokens]
+        return context_before(start, self._settled_words, self._policy) if self._follows else []
 
     # --- answers -----------------------------------------------------------------------------------------------
 
@@ -202,12 +192,14 @@ class Timeline:
         ask, self._asked = self._asked[0], None
         segment = self._segments[0]
         segment.decoded_to = ask.end
-        heard = event.hypothesis
-        if heard.language_probability is not None:
-            segment.detected = (heard.language, heard.language_probability)
         whole = segment.end is not None and ask.end >= segment.end
         long = ask.end - ask.start >= self._policy.hard_cut
-        words = self._usable(segment, ask, event, whole=whole)
+        verdict = self._languages.heard(segment, ask, event.hypothesis, whole=whole)
+        if verdict is Verdict.AGAIN:
+            segment.attempts += 1
+            self._ask(event.at, segment, ask.priority)
+            return True
+        words = self._usable(segment, ask, event, whole=whole) if verdict is Verdict.TAKE else None
         if words is None:
             segment.partial_decodes += 1
             if whole or long:
@@ -227,15 +219,21 @@ class Timeline:
     ) -> tuple[HypothesisWord, ...] | None:
         """The words that an answer holds behind the stable ones; None for one to be decoded otherwise.
 
-        A loop is neither shown nor settled nor fed back; nor is an answer that its context has silenced.
+        A loop is neither shown nor settled nor fed back; nor is an answer that its context has silenced, or that ends
+        long before the speech does.
         """
         if (event.hypothesis.repetitive or event.hypothesis.truncated) and not ask.options.repetition_guard:
             segment.loops += 1
             return None
-        segment.loops, words = 0, segment.behind_stable(segment.heard(event))
+        words = segment.behind_stable(segment.heard(event))
         if segment.misses_speech(words, whole=whole):
+            segment.loops = 0
             segment.go_cold()
             return None
+        if whole and ask.padded < self._policy.padding[-1] and segment.cut_short(words):
+            segment.loops += 1
+            return None
+        segment.loops = 0
         return words
 
     def failed(self, event: DecodeFailed) -> bool | None:
@@ -258,7 +256,7 @@ class Timeline:
     ) -> None:
         window = ask.end - ask.start
         count, agreed = segment.agreement.update(words, window)
-        if count:
+        if count and segment.held is None:
             segment.language = segment.language or event.hypothesis.language
         if ask.end - segment.start >= self._policy.soft_cut:
             cut = soft_boundary(words, count, self._policy)
@@ -307,6 +305,8 @@ class Timeline:
         source = decoded(self._head.routes[ask.route], ask, event)
         self._captions.finish(segment, source, event.hypothesis.language, end)
         self._segments.popleft()
+        if segment.stable:
+            self._languages.settled(segment, event.hypothesis.language)
         self._settled_words.extend(segment.standing)
         if behind is not None:
             rest = OpenSegment(start=max(behind, segment.stable_end), policy=self._policy)
@@ -332,7 +332,8 @@ class Timeline:
     ) -> None:
         """What was heard behind a cut goes on, unstable, as the next segment, and stays on the screen."""
         rest = self._segments[0]
-        rest.follow(self._context(rest.start) if self._follows else [])
+        rest.follow(self._context(rest.start))
+        rest.held = ask.language or event.hypothesis.language
         rest.last, rest.decoded_to = (ask, event), ask.end
         by = ask.start - rest.window_start
         rest.wavering = moved(words, by)

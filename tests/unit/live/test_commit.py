@@ -70,7 +70,7 @@ def test_the_margin_shrinks_as_probability_grows():
 
 def test_a_doubtful_word_wants_words_behind_it():
     """`hold_words` words must stand behind a word that is not sure; a doubtful tail never settles alone."""
-    tail = [word(" a", before_end=2.0, probability=0.6), word(" b", before_end=1.5, probability=0.6)]
+    tail = [word(" a", before_end=2.0, probability=0.6)]
     assert settled(tail, tail) == 0
 
 
