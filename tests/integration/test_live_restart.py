@@ -224,6 +224,25 @@ def test_a_session_of_another_model_is_left_aside(tmp_path, stack):
         assert (messages[0]["code"], code) == ("unknown_session", 4404)
 
 
+def test_a_stop_does_not_wait_for_sessions_that_have_ended(tmp_path, stack):
+    """An ended session may be resumed for its window; a stop leaves that to the next server, and the end is told."""
+    with serving(tmp_path) as running:
+        speaker = Speaker(running.url, AUDIO, stack)
+        speaker.say(0, len(AUDIO))
+        assert speaker.finish() == 1000
+        (driver,) = running.hub._running.values()
+        (loop,) = {task.get_loop() for task in running.hub._running}
+        asyncio.run_coroutine_threadsafe(running.hub.stop(3_600), loop).result(10)
+        assert not driver.reachable
+    with serving(tmp_path) as running:
+        speaker.url = running.url
+        ended, speaker.messages = speaker.messages[-1], speaker.messages[:1]
+        assert speaker.resume()["type"] == "session.resumed"
+        assert speaker.hear_out() == 1000
+        assert speaker.messages[-1] == ended
+    assert speaker.text == TEXT
+
+
 def finals_in(folder: Path) -> list[str]:
     """The words of a log's finals."""
     logged = [json.loads(line) for line in log_of(folder.parent, folder.name)]

@@ -213,7 +213,7 @@ class LiveDriver:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._head.limits.resume_window_ms / 1_000):
-                while True:
+                while self.resumable:
                     while self._answers:
                         answer = self._answers.popleft()
                         if isinstance(answer, Resumption):

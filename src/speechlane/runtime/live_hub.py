@@ -284,16 +284,15 @@ class LiveHub:
             self._left.stop()
         loop = asyncio.get_running_loop()
         until = loop.time() + drain_s
-        for task, driver in self._running.items():
-            if driver.over:
-                task.cancel()  # it only waits to tell its end again
-            else:
-                driver.shut_down()
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=drain_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        drivers, tasks = list(self._running.values()), list(self._running)
+        for driver in drivers:
+            driver.shut_down()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                await asyncio.gather(*(driver.ended.wait() for driver in drivers))
+        for task in tasks:
+            task.cancel()  # cut short, or only waiting to tell its end again
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._connections:
             await asyncio.wait(self._connections, timeout=max(FAREWELL_S, until - loop.time()))
 

@@ -37,7 +37,7 @@ class SessionFiles:
         self.folder = folder / head.session
         self.log = SessionLog(folder, head) if fresh else SessionLog(self.folder, None)
         self.spool: AudioSpool | None = None
-        if head.resume_token is None and not keep_audio:
+        if fresh and head.resume_token is None and not keep_audio:
             return
         raw = head.config.bytes_per_frame * head.config.sample_rate
         try:
