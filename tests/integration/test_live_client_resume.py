@@ -177,10 +177,10 @@ def test_a_client_may_wait_for_room():
     with pytest.raises(OverCapacity):
         asyncio.run(stream(ScriptedLane(full=1)))
     lane = ScriptedLane(full=2)
-    check_whole(asyncio.run(stream(lane, patience=Patience(first_retry_s=0.01, for_room_s=10)))[2:])
+    check_whole(asyncio.run(stream(lane, patience=Patience(first_retry_s=0.01, to_start_s=10)))[2:])
     assert lane.started == 3
     with pytest.raises(OverCapacity):
-        asyncio.run(stream(ScriptedLane(full=99), patience=Patience(first_retry_s=0.01, for_room_s=0.2)))
+        asyncio.run(stream(ScriptedLane(full=99), patience=Patience(first_retry_s=0.01, to_start_s=0.2)))
 
 
 def test_a_silent_client_stays_connected():

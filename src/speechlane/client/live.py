@@ -42,15 +42,15 @@ class Patience:
     ``ping_after_s``: without a message, either way, a ping is sent; so a muted microphone is not taken for a client
     that is gone. ``silent_s``: how long a ping may stay unanswered, with no other message, before the connection is
     given up. ``first_retry_s``, ``most_retry_s``: bounds of the pause before another try, which doubles and is drawn
-    at random up to its bound, so that a restarted server is not met by all clients at once. ``for_room_s``: how long
-    to go on asking a server that has no room for a new session.
+    at random up to its bound, so that a restarted server is not met by all clients at once. ``to_start_s``: how long
+    to go on with a server that has no room for a new session, or breaks off before it has opened one.
     """
 
     ping_after_s: float = 10
     silent_s: float = 20
     first_retry_s: float = 0.5
     most_retry_s: float = 5
-    for_room_s: float = 0
+    to_start_s: float = 0
 
 
 class LiveClient:
@@ -100,6 +100,7 @@ class LiveClient:
         self._heard = 0
         self._failures = 0
         self._deadline: float | None = None
+        self._code: int | None = None
         self._reason = ""
 
     async def __aenter__(self) -> Self:
@@ -212,9 +213,9 @@ class LiveClient:
                 self._connection = await self._connect()
             await self._converse(self._connection)
         except ConnectionClosed as closed:
-            code = closed.rcvd.code if closed.rcvd else None
-            over = self._session.judge(code)
-            self._reason = self._session.reason(code)
+            self._code = closed.rcvd.code if closed.rcvd else None
+            over = self._session.judge(self._code)
+            self._reason = self._session.reason(self._code)
         except (OSError, InvalidHandshake, TimeoutError) as error:
             if process_exception(error) is not None:
                 raise self._session.lost(str(error)) from error
@@ -290,14 +291,14 @@ class LiveClient:
         """
         now, session = asyncio.get_running_loop().time(), self._session
         if self._deadline is None:
-            self._deadline = now + (session.window_s if session.id else self._patience.for_room_s)
+            self._deadline = now + (session.window_s if session.id else self._patience.to_start_s)
             if session.id:
                 _LOGGER.warning("connection lost (%s); taking the session up again", self._reason)
         bound = min(self._patience.most_retry_s, self._patience.first_retry_s * 2**self._failures)
         self._failures += 1
         pause = max(random.uniform(0, bound), session.retry_after_s)  # noqa: S311 - spreads load, guards nothing
         if now + pause >= self._deadline:
-            raise session.lost(self._reason) if session.id else session.full()
+            raise session.lost(self._reason) if session.id else session.given_up(self._code, self._reason)
         await asyncio.sleep(pause)
 
     async def _connect(self) -> ClientConnection:

@@ -150,23 +150,20 @@ class ClientSession:
         """
         if code == NORMAL:
             return True
-        if self.id is None and code == OVER_CAPACITY:
-            return False
-        if self.id is None or not self.window_s:
-            raise self._refused(code) or self.lost(self.reason(code))
-        if code == UNKNOWN_SESSION:
+        if code == UNKNOWN_SESSION and self.id:
             raise self.lost("the server does not know the session any more")
         passing = code in BROKEN_OFF or code == OVER_CAPACITY
-        if passing and not (code == SERVER_FAULT and self._error.get("retryable") is False):
+        if code == SERVER_FAULT and self._error.get("retryable") is False:
+            passing = False
+        if passing and (self.id is None or self.window_s):
             return False
-        raise self._refused(code) or self.lost(self.reason(code))
+        raise self.given_up(code)
 
-    def _refused(self, code: int | None) -> SpeechlaneError | None:
-        return refusal(self._error, status=code) if self._error else None
-
-    def full(self) -> SpeechlaneError:
-        """The server's refusal for want of room, after the program's patience."""
-        return refusal(self._error, status=OVER_CAPACITY)
+    def given_up(self, code: int | None = None, reason: str | None = None) -> SpeechlaneError:
+        """The end of a session that did not come to its end: what the server said, or that it is lost."""
+        if self._error:
+            return refusal(self._error, status=code)
+        return self.lost(reason or self.reason(code))
 
     def reason(self, code: int | None) -> str:
         """Why a connection ended, in words for a log."""
