@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from live_process import SCRIPT
 from live_server import live_server, script
 from rough_network import RoughNetwork
 
@@ -30,10 +34,13 @@ def lane(tmp_path_factory):
         yield running
 
 
-async def messages_over(url: str, size: int = 6_400) -> list[dict]:
-    frames = (AUDIO[start : start + size] for start in range(0, len(AUDIO), size))
+def frames(audio: bytes, size: int = 6_400) -> Iterator[bytes]:
+    return (audio[start : start + size] for start in range(0, len(audio), size))
+
+
+async def messages_over(url: str) -> list[dict]:
     async with asyncio.timeout(60), LiveClient(url, audio=FLOAT_MONO_16K, patience=QUICK) as client:
-        return [message async for message in client.stream(frames)]
+        return [message async for message in client.stream(frames(AUDIO))]
 
 
 def captions(messages: list[dict]) -> list[tuple]:
@@ -59,3 +66,35 @@ def test_no_mishap_of_the_network_changes_a_caption(lane, seed):
     for message in messages:
         board.take(message)
     assert board.text.split() == TEXT.split()
+
+
+async def start(data: Path) -> tuple[asyncio.subprocess.Process, int]:
+    """A server in a process of its own, and its port."""
+    program = Path(__file__).parents[1] / "support" / "live_process.py"
+    running = await asyncio.create_subprocess_exec(sys.executable, program, data, stdout=asyncio.subprocess.PIPE)
+    ready = await running.stdout.readline()
+    return running, urlsplit(ready.split()[1]).port
+
+
+def test_a_killed_server_is_waited_for(tmp_path):
+    """After a kill -9 amid speech the client goes on at the next process, and every word comes once."""
+    audio = scripted_samples(0, SCRIPT[-1].end + 16_000).tobytes()
+
+    async def run():
+        running, port = await start(tmp_path)
+        network = RoughNetwork(port, 0, mishaps=0, most_bytes=1)
+        finals = []
+        async with network.serving() as url, LiveClient(url, audio=FLOAT_MONO_16K, patience=QUICK) as client:
+            async for message in client.stream(frames(audio)):
+                if message["type"] == "caption.final":
+                    finals.append(message["text"])
+                    if len(finals) == 4:
+                        running.kill()
+                        await running.wait()
+                        running, network.port = await start(tmp_path)
+        running.kill()
+        await running.wait()
+        return finals
+
+    finals = asyncio.run(asyncio.wait_for(run(), 60))
+    assert " ".join(finals).split() == [word.text.strip() for word in SCRIPT]

@@ -13,7 +13,8 @@ class RoughNetwork:
     """Forwards connections to a port; each of the first ``mishaps`` ends in one, after a random number of bytes."""
 
     def __init__(self, port: int, seed: int, *, mishaps: int, most_bytes: int) -> None:
-        self._port, self._chance, self._most_bytes = port, random.Random(seed), most_bytes
+        self.port = port
+        self._chance, self._most_bytes = random.Random(seed), most_bytes
         self._left = mishaps
         self._links: set[asyncio.Task] = set()
         self.happened: list[str] = []
@@ -30,7 +31,11 @@ class RoughNetwork:
 
     async def _forward(self, client_reader, client_writer) -> None:
         self._links.add(asyncio.current_task())
-        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            client_writer.transport.abort()
+            return
         mishap, room = None, 1 << 40
         if self._left:
             self._left -= 1
