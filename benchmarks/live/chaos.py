@@ -70,8 +70,8 @@ class Speaker:
     slow_until: float = 0.0
 
     def __post_init__(self) -> None:
-        count = self.chance.randrange(1, 5)
-        self.faults = sorted((self.chance.randrange(len(self.audio)), self.chance.choice(FAULTS)) for _ in range(count))
+        kinds = [self.chance.choice(FAULTS) for _ in range(self.chance.randrange(1, 5))]
+        self.faults = sorted((self._moment(kind), kind) for kind in kinds)
         if self.junk:
             self.faults = [*self.faults[:1], (self.chance.randrange(len(self.audio)), "junk")]
 
