@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.unit
 
-PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "live" / "guarantees.py"
+PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "live" / "guarantees.py"
 
 
 @pytest.fixture(scope="module")
