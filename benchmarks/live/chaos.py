@@ -95,6 +95,7 @@ class Speaker:
     async def _talk(self, connection: ClientConnection) -> None:
         """One connection: start or resume, then speak and listen until it ends."""
         resuming = bool(self.session)
+        self.flushes.clear()  # what was asked on a lost connection may never have arrived
         kept = Connection(self.last_seq if resuming else None, self.kept_from)
         self.trace.connections.append(kept)
         if resuming:
@@ -213,7 +214,8 @@ def broken_promises(speaker: Speaker) -> list[str]:
         if text:
             broken.append(f"{name}: 6: silence gave {text!r}")
     elif speaker.junk and not speaker.trace.finished:
-        if not spoken(UTTERANCES).startswith(text):
+        # Junk ends the session amid a word: the two words before may read as they did without what follows.
+        if text.split()[:-2] != spoken(UTTERANCES).split()[: max(0, len(text.split()) - 2)]:
             broken.append(f"{name}: 3: before the junk it said {text!r}")
     elif text != spoken(UTTERANCES):
         broken.append(f"{name}: 3: it said {text!r}")
