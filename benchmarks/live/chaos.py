@@ -108,6 +108,8 @@ class Speaker:
         try:
             with contextlib.suppress(ConnectionClosed):
                 await self._speak(connection, kept, listener)
+            if connection.close_code is not None:
+                await asyncio.wait([listener], timeout=STUCK_S)  # what came before the close is still to be read
         finally:
             connection.transport.abort()
             await asyncio.gather(listener, return_exceptions=True)
