@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import subprocess
 import sys
 import threading
+import wave
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from live_process import SCRIPT
-from live_server import converse, live_server, script
+from live_server import START, converse, live_server, script
 from live_speaker import FINISH, Speaker, log_of
 
 from speechlane.engine.scripted import ScriptedEngine
@@ -241,6 +244,27 @@ def test_a_stop_does_not_wait_for_sessions_that_have_ended(tmp_path, stack):
         assert speaker.hear_out() == 1000
         assert speaker.messages[-1] == ended
     assert speaker.text == TEXT
+
+
+def test_a_container_goes_on_after_a_restart_amid_its_stream(tmp_path, stack):
+    """Its headers were kept: the client sends the rest alone, and every word comes once."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as recording:
+        recording.setparams((1, 2, 16_000, 0, "NONE", ""))
+        recording.writeframes((np.frombuffer(AUDIO, "<f4") * 32_767).astype("<i2").tobytes())
+    stream = file.getvalue()
+    with serving(tmp_path) as running:
+        speaker = Speaker(running.url, stream, stack, start=START | {"audio": {"encoding": "wav"}})
+        speaker.say(0, len(stream) // 2 + 1)
+        speaker.receive_until("caption.final")
+        stop(running, 0)
+        speaker.hear_out()
+    with serving(tmp_path) as running:
+        speaker.url = running.url
+        speaker.say(speaker.resume()["replay_from_bytes"], len(stream))
+        assert speaker.finish() == 1000
+    assert speaker.text == TEXT
+    speaker.check_sequence()
 
 
 def finals_in(folder: Path) -> list[str]:

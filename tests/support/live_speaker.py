@@ -16,11 +16,13 @@ FINISH = json.dumps({"type": "session.finish"})
 class Speaker:
     """A client that remembers what it has received, and takes its session up again."""
 
-    def __init__(self, url: str, audio: bytes, stack: contextlib.ExitStack, *, frame: int = 6_400) -> None:
+    def __init__(
+        self, url: str, audio: bytes, stack: contextlib.ExitStack, *, frame: int = 6_400, start: dict = START
+    ) -> None:
         self.url, self.audio, self._stack, self._frame = url, audio, stack, frame
         self.messages: list[dict] = []
         self.connection = stack.enter_context(connect(url))
-        self.connection.send(json.dumps(START))
+        self.connection.send(json.dumps(start))
         self.started = self.receive()
 
     def receive(self) -> dict:
