@@ -51,7 +51,7 @@ class LivePolicy:
     hold_words: int = 1
     shown_margin: int = 3_200
     """So much silence behind a word says that it is whole."""
-    shown_probability: float = 0.7
+    shown_probability: float = 0.65
     """An unstable word is shown from this probability on, or once two hypotheses agree on it, or once it ends
     twice `edge_margin` before the window's end (`shown_margin` where the engine gives no probabilities)."""
     pre_roll: int = 4_800
@@ -70,7 +70,7 @@ class LivePolicy:
     """A gap between words that counts as a pause for a soft cut."""
     cut_margin: int = 12_800
     """A cut keeps this far from the window's end, where times and words are unsure."""
-    padding: tuple[int, ...] = (10 * 16_000, 15 * 16_000, 20 * 16_000, 30 * 16_000)
+    padding: tuple[int, ...] = (15 * 16_000, 20 * 16_000, 30 * 16_000)
     """Lengths that windows are padded to: the first that leaves `padding_margin`."""
     padding_margin: int = 3 * 16_000
     """Silence behind a window: less makes the decoder loop (benchmarks/reports/engine-padding.md)."""

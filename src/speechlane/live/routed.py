@@ -57,6 +57,10 @@ class RoutedTimeline(Timeline):
         elif self._stream is not None:
             self._stream.send_to(at, position, speaking=self._gate.speaking)
 
+    @property
+    def queued_to(self) -> int:
+        return super().queued_to if self._stream is None else self.position
+
     def end_speech(self, at: int) -> None:
         super().end_speech(at)
         self._flush_stream(at)

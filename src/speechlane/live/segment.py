@@ -161,6 +161,21 @@ class OpenSegment:
             behind = behind[1:] if near else behind
         return tuple(behind)
 
+    def carry(
+        self,
+        last: tuple[Decode, HypothesisReceived],
+        words: Sequence[HypothesisWord],
+        shown: Sequence[HypothesisWord],
+    ) -> None:
+        """Begin with what the answer ``last`` holds behind a cut, and with what of it is on the screen."""
+        ask, event = last
+        self.last, self.decoded_to = last, ask.end
+        self.held = ask.language or event.hypothesis.language
+        by = ask.start - self.window_start
+        self.wavering = moved(words, by)
+        self.agreement.remember(self.wavering)
+        self.display.words = moved(shown, by)
+
     def settle(self, words: Sequence[HypothesisWord]) -> None:
         """These words stand from now on."""
         self.stable.extend(self.placed(words))

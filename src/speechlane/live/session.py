@@ -46,7 +46,7 @@ class Session:
         self._position = 0
         self._acked_position = 0
         self._presence = Presence(head.limits)
-        self._flushes: list[tuple[str | None, int]] = []
+        self._flushes: list[tuple[str | None, list[int]]] = []
         self._ending: Ending | None = None
 
     # --- what a driver may ask ---------------------------------------------------------------------------------
@@ -184,9 +184,9 @@ class Session:
     def _flush(self, event: events.FlushRequested) -> None:
         self._presence.active(event.at)
         if self.state is State.OPEN:
-            self._flushes.append((event.id, self._position))
             for timeline in self._timelines:
                 timeline.end_speech(event.at)
+            self._flushes.append((event.id, [timeline.queued_to for timeline in self._timelines]))
 
     def _finish(self, event: events.FinishRequested) -> None:
         if self.state is State.FINISHING:
@@ -297,11 +297,11 @@ class Session:
     def _report_settled(self) -> None:
         """Answer the flushes whose audio is settled; close when the end was asked for and all is settled."""
         waiting = []
-        for flush_id, position in self._flushes:
-            if all(timeline.settled or timeline.safe >= position for timeline in self._timelines):
+        for flush_id, queued in self._flushes:
+            if all(line.settled or line.safe >= end for line, end in zip(self._timelines, queued, strict=True)):
                 self._out.send_durable(messages.audio_flushed(flush_id))
             else:
-                waiting.append((flush_id, position))
+                waiting.append((flush_id, queued))
         self._flushes = waiting
         if self.state not in {State.FINISHING, State.DRAINING} or self._speaking:
             return

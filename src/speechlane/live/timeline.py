@@ -20,7 +20,7 @@ from speechlane.live.languages import Languages, Verdict
 from speechlane.live.outbox import Outbox, decoded
 from speechlane.live.pacing import partial_is_due
 from speechlane.live.routes import Routes
-from speechlane.live.segment import OpenSegment, moved, soft_boundary
+from speechlane.live.segment import OpenSegment, soft_boundary
 from speechlane.live.windows import context_before, how_to_decode, window_end
 from speechlane.transcript.language import primary_subtag
 
@@ -75,6 +75,11 @@ class Timeline:
             return self._segments[0].start
         margin = self._policy.pre_roll + self._gate.settings.start_window * self._gate.settings.frame_samples
         return max(self._floor, self._gate.position - margin, 0)
+
+    @property
+    def queued_to(self) -> int:
+        """Where the last segment that a flush must wait for ends; asked when no speech goes on."""
+        return (self._segments[-1].end or self.position) if self._segments else 0
 
     @property
     def backlog(self) -> int:
@@ -333,12 +338,7 @@ class Timeline:
         """What was heard behind a cut goes on, unstable, as the next segment, and stays on the screen."""
         rest = self._segments[0]
         rest.follow(self._context(rest.start))
-        rest.held = ask.language or event.hypothesis.language
-        rest.last, rest.decoded_to = (ask, event), ask.end
-        by = ask.start - rest.window_start
-        rest.wavering = moved(words, by)
-        rest.agreement.remember(rest.wavering)
-        rest.display.words = moved(shown, by)
+        rest.carry((ask, event), words, shown)
         self._captions.show(rest, rest.display.words, event.hypothesis.language)
 
     def _settle_without_decode(self, segment: OpenSegment) -> None:

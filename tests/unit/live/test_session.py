@@ -209,7 +209,7 @@ def test_loops_are_decoded_otherwise_and_never_shown():
 
     run = Simulation(Script(sentence(), 160_000), loops, config={"interim": False}).run()
     assert [(ask.padded // 16_000, ask.options.repetition_guard) for ask in run.asked] == [
-        (10, False),
+        (15, False),
         (30, False),
         (30, True),
     ]
