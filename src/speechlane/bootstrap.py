@@ -142,7 +142,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
 
         decoder = await asyncio.to_thread(_decoder, settings)
         metrics = Metrics(decoder.identity)
-        engine = ObservedEngine(EngineDispatcher(decoder), metrics)
+        engine = ObservedEngine(_dispatcher(decoder, settings), metrics)
         stack.push_async_callback(engine.aclose)
         gate = SileroGate()
 
@@ -165,7 +165,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
         await jobs.start()
         stack.push_async_callback(jobs.aclose)
 
-        load = LiveLoad(engine, Governor(GovernorSettings(max_wait_ms=settings.max_wait_ms)))
+        load = LiveLoad(engine, Governor(GovernorSettings(max_wait_ms=settings.max_wait_ms), workers=settings.workers))
         hub = LiveHub(
             engines=[engine],
             gate=gate,
@@ -231,7 +231,14 @@ def _decoder(settings: Settings) -> WhisperDecoder:
         device=settings.device,
         compute_type=settings.compute_type,
         threads=settings.threads,
+        workers=settings.workers,
     )
+
+
+def _dispatcher(decoder: WhisperDecoder, settings: Settings) -> EngineDispatcher:
+    """The model's queue. A GPU wants large batches; on a CPU more than four windows together save nothing."""
+    fitting = 4 if decoder.identity.device == "cpu" else 16
+    return EngineDispatcher(decoder, max_batch=settings.max_batch or fitting, workers=settings.workers)
 
 
 def _uvicorn_config(app: Callable[..., Any], settings: Settings) -> uvicorn.Config:

@@ -137,6 +137,8 @@ _RULES: dict[str, Rule] = {
     "device": _one_of("cpu", "cuda", "auto"),
     "compute_type": _one_of(*_COMPUTE_TYPES),
     "threads": _whole(0, 1024),
+    "workers": _whole(1, 64),
+    "max_batch": _whole(0, 256),
     "api_keys": _api_keys,
     "allowed_origins": _origins,
     "max_sessions": _whole(1, 100_000),
@@ -158,7 +160,8 @@ _RULES: dict[str, Rule] = {
 class Settings:
     """All settings, checked. Sizes in bytes, times in seconds; the README's table explains each one.
 
-    ``api_keys`` (tenant -> key) never shows in ``repr``. ``threads`` 0 leaves their number to the engine's library.
+    ``api_keys`` (tenant -> key) never shows in ``repr``. ``threads`` 0 leaves their number to the engine's library,
+    ``max_batch`` 0 takes what suits the device.
 
     Raises:
         ConfigurationInvalid: ``invalid_setting`` names the setting, its limit and what to give instead;
@@ -173,6 +176,8 @@ class Settings:
     device: str = "cpu"
     compute_type: str = "int8"
     threads: int = 0
+    workers: int = 1
+    max_batch: int = 0
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     allowed_origins: tuple[str, ...] = ()
     max_sessions: int = 256

@@ -29,8 +29,10 @@ def library() -> Any:
     return ctranslate2
 
 
-def open_whisper(folder: Path, *, model: str, device: str, compute_type: str, threads: int) -> Any:
+def open_whisper(folder: Path, *, model: str, device: str, compute_type: str, threads: int, workers: int = 1) -> Any:
     """A ``ctranslate2.models.Whisper``; ``auto`` takes a GPU where there is one.
+
+    ``workers``: batches that it decodes at the same time, over the same weights (CTranslate2's ``inter_threads``).
 
     Raises:
         ConfigurationInvalid: ``unsupported_device`` or ``unsupported_compute_type``, not to be had on this machine.
@@ -53,7 +55,9 @@ def open_whisper(folder: Path, *, model: str, device: str, compute_type: str, th
             limit=["cpu", "auto"],
         )
     try:
-        return ctranslate2.models.Whisper(str(folder), device=device, compute_type=compute_type, intra_threads=threads)
+        return ctranslate2.models.Whisper(
+            str(folder), device=device, compute_type=compute_type, intra_threads=threads, inter_threads=workers
+        )
     except ValueError as error:
         raise ConfigurationInvalid(
             "unsupported_compute_type",

@@ -1,4 +1,4 @@
-"""One model, many askers: a worker thread that owns the model and takes its work from one bounded priority queue.
+"""One model, many askers: worker threads that own the model and take their work from one bounded priority queue.
 
 There is never a lock per session. Requests that may share a batch are decoded together, finals go before partials,
 sources take turns, and the batch lane uses what is left, with a bound on how long it can be passed over. What can be
@@ -80,7 +80,7 @@ class _Waiting:
 
 
 class EngineDispatcher:
-    """An `Engine` over a `BatchDecoder`. Call it from one event loop; the decoder is used by its own thread only.
+    """An `Engine` over a `BatchDecoder`. Call it from one event loop; the decoder is used by the workers' threads only.
 
     Order: lower `Priority` first; within one, sources take turns (the one that was served longest ago first, its
     second request behind everybody's first), then first come, first served. A request of the batch lane that was
@@ -95,6 +95,7 @@ class EngineDispatcher:
         decoder: the loaded model; `aclose` closes it.
         max_batch: live requests decoded together at most. On a CPU more than four no longer save anything.
         max_background_batch: batch-lane requests decoded together at most; one decode is what a final may wait for.
+        workers: batches decoded at the same time; on a GPU a second may fill the gaps of the first.
         max_waiting: requests in the queue, finals apart, at most.
         patience: decodes of the live lane that may go before a waiting request of the batch lane.
         preparers: threads that prepare requests.
@@ -107,6 +108,7 @@ class EngineDispatcher:
         *,
         max_batch: int = 4,
         max_background_batch: int = 1,
+        workers: int = 1,
         max_waiting: int = 256,
         patience: int = 8,
         preparers: int = 1,
@@ -120,13 +122,17 @@ class EngineDispatcher:
         self._clock = clock
         self._waiting: list[_Waiting] = []
         self._changed = threading.Condition()  # guards the queue and the two below
-        self._closed = False
+        self._closed = self._freed = False
         self._arrivals = 0
         self._batches = 0
         self._served: OrderedDict[str, int] = OrderedDict()  # the batch that last held a source's request, oldest first
         self._preparers = ThreadPoolExecutor(preparers, thread_name_prefix="speechlane-engine-prepare")
-        self._thread = threading.Thread(target=self._work, name="speechlane-engine", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"speechlane-engine-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def identity(self) -> EngineIdentity:
@@ -160,11 +166,20 @@ class EngineDispatcher:
         with self._changed:
             self._closed = True
             refused, self._waiting = self._waiting, []
-            self._changed.notify()
+            self._changed.notify_all()
         for waiting in refused:
             _settle(waiting, engine_closed())
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._join)
         self._preparers.shutdown(wait=False, cancel_futures=True)
+
+    def _join(self) -> None:
+        """Wait for the workers, then free the model, once."""
+        for thread in self._threads:
+            thread.join()
+        with self._changed:
+            first, self._freed = not self._freed, True
+        if first:
+            self._decoder.close()
 
     def _enqueue(self, request: DecodeRequest, future: asyncio.Future[Hypothesis]) -> _Waiting:
         with self._changed:
@@ -194,15 +209,14 @@ class EngineDispatcher:
         )
 
     def _work(self) -> None:
-        """The worker thread: until closed, take the next batch and answer it; then free the model."""
+        """A worker thread: until closed, take the next batch and answer it."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
-                    break
+                    return
                 batch = self._take()
             self._answer(batch)
-        self._decoder.close()
 
     def _take(self) -> list[_Waiting]:
         """Remove and return the requests to decode next."""

@@ -77,13 +77,14 @@ class _Window:
 
 
 class WhisperDecoder:
-    """A Whisper model in memory; not safe for use by two threads at once, `EngineDispatcher` owns it.
+    """A Whisper model in memory, for use by as many threads at once as it has ``workers``; `EngineDispatcher` owns it.
 
     Args:
         folder: holds ``model.bin``, ``config.json``, ``tokenizer.json`` and the vocabulary, already verified.
         model, revision, digest: what provenance says of these weights.
         device, compute_type: as CTranslate2 names them; the identity tells what they resolved to.
-        threads: CPU threads of the model; 0 leaves the choice to CTranslate2.
+        threads: CPU threads of each worker; 0 leaves the choice to CTranslate2.
+        workers: batches decoded at the same time.
 
     Raises:
         ModelUnavailable: ``model_unreadable``, the folder does not hold a model that CTranslate2 can load.
@@ -100,6 +101,7 @@ class WhisperDecoder:
         device: str = "cpu",
         compute_type: str = "int8",
         threads: int = 0,
+        workers: int = 1,
     ) -> None:
         # Imported here: together they cost 0.2 s, which a command that only lists models should not pay.
         ctranslate2 = library()
@@ -111,7 +113,9 @@ class WhisperDecoder:
 
         self._storage = ctranslate2.StorageView
         self._tokenizer_class = Tokenizer
-        self._model = open_whisper(folder, model=model, device=device, compute_type=compute_type, threads=threads)
+        self._model = open_whisper(
+            folder, model=model, device=device, compute_type=compute_type, threads=threads, workers=workers
+        )
         try:
             self._vocabulary = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -177,11 +177,29 @@ def test_closing_finishes_what_runs_and_refuses_what_waits() -> None:
         decoder.free.set()
         await closing
         assert isinstance(await first, Hypothesis)
-        assert not dispatcher._thread.is_alive()
+        assert not any(thread.is_alive() for thread in dispatcher._threads)
 
     run(decoder, scenario)
     assert decoder.batches == [[1]]
     assert decoder.closed
+
+
+def test_workers_decode_at_the_same_time() -> None:
+    """With two workers a second batch does not wait for the first; the model is freed once, when both have ended."""
+    decoder = RecordingDecoder()
+
+    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
+        decoder.busy.clear()
+        (second,) = await queued(dispatcher, window(2))
+        assert await asyncio.to_thread(decoder.busy.wait, LIMIT_S)  # while the first is held
+        (third,) = await queued(dispatcher, window(3))
+        assert decoder.batches == [[1], [2]]
+        outcomes = await finished(decoder, [second, third])
+        assert [heard.text for heard in outcomes] == ["2", "3"]
+        await dispatcher.aclose()
+        assert decoder.closed
+
+    run(decoder, scenario, workers=2)
 
 
 def test_figures_are_measured() -> None:
