@@ -6,7 +6,7 @@
 A server holds N sessions when all of them are served, the 95th percentile of settled lag is at most 15 s (generous,
 for the peers' sake) and the error rate lies within 2 points of its own with one session. All sessions play the same
 clips, each begun with another one, so that error rates compare. Sessions double until one level is not held; then the
-count half-way is tried. Half an hour or more.
+count half-way is tried. Some forty minutes.
 
 Peers run as their documentation says: WhisperLiveKit with its LocalAgreement policy, WhisperLive with one shared model,
 and once more with its batched mode.
@@ -173,7 +173,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, required=True, help="where peers_setup.py installed them")
     parser.add_argument("--corpus", type=Path)
-    parser.add_argument("--seconds", type=float, default=40)
+    parser.add_argument(
+        "--seconds", type=float, default=50, help="of clips; a short run hides a server that falls behind"
+    )
     parser.add_argument("--most", type=int, default=64, help="sessions at most")
     parser.add_argument("--only", nargs="*", default=[], help="servers whose names contain one of these")
     parser.add_argument("--json", type=Path, metavar="FILE")
