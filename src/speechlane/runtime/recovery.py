@@ -149,7 +149,7 @@ def _intake(head: SessionHead, history: _History, files: SessionFiles, gate: Spe
         )
     start = spool.start // (config.sample_rate * config.bytes_per_frame) * SAMPLE_RATE if config.bytes_per_frame else 0
     standing = Standing(start, spool.start, history.position, history.frames)
-    return Intake(open_decoder(_format(head), config.timelines), gate, head.frame_samples, standing)
+    return Intake(open_decoder(format_of(head), config.timelines), gate, head.frame_samples, standing)
 
 
 async def _hear_again(intake: Intake, history: _History, files: SessionFiles) -> InvalidAudio | None:
@@ -168,7 +168,8 @@ async def _hear_again(intake: Intake, history: _History, files: SessionFiles) ->
     return None
 
 
-def _format(head: SessionHead) -> AudioFormat | ContainerFormat:
+def format_of(head: SessionHead) -> AudioFormat | ContainerFormat:
+    """The format of the bytes that the client of a session sends."""
     config = head.config
     if config.encoding not in BYTES_PER_SAMPLE:
         return ContainerFormat(config.encoding)

@@ -21,7 +21,8 @@ MARGIN = 2 * SAMPLE_RATE
 SPOOL = "spool"
 """The folder of a session's audio; that it is there says that the session is not over."""
 
-_KEPT = "audio"
+KEPT = "audio"
+"""The folder of a session's audio that is kept behind its end."""
 
 
 class SessionFiles:
@@ -83,7 +84,7 @@ class SessionFiles:
         if self.spool is None:
             return
         if self._keep_audio:
-            self.spool.keep_as(self.folder / _KEPT)
+            self.spool.keep_as(self.folder / KEPT)
         else:
             self.spool.discard()
 
