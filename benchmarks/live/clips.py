@@ -19,11 +19,15 @@ LEARNERS = "so762"
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording, its samples (mono float32, 16 kHz) and what was said in it."""
+    """One recording, its samples (mono float32, 16 kHz) and what was said in it.
+
+    ``parts``: the recordings that it was joined from, as positions of their starts and ends; none for one recording.
+    """
 
     name: str
     samples: Samples
     text: str
+    parts: tuple[tuple[int, int], ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -38,18 +42,21 @@ def english(corpus: Path, *, learners: bool, count: int | None = None) -> list[C
     return [Clip(row["id"], read(corpus, row), spoken(row["text"])) for row in rows[:count]]
 
 
-def joined(corpus: Path, name: str, *, gap_seconds: float, minutes: float) -> Clip:
-    """The clips of a row of ``longform.json`` one behind the other: nobody pauses where ``gap_seconds`` is 0."""
+def joined(corpus: Path, name: str, *, seconds: float) -> Clip:
+    """The recordings of a row of ``longform.json`` one behind the other, none pausing for the next."""
     rows = {row["id"]: row for row in manifest(corpus)}
-    plan = next(plan for plan in json.loads((corpus / "longform.json").read_text()) if plan["id"] == name)
-    parts: list[Samples] = []
-    texts: list[str] = []
+    plans = json.loads((corpus / "longform.json").read_text(encoding="utf-8"))
+    plan = next(plan for plan in plans if plan["id"] == name)
+    samples = np.zeros(0, np.float32)
+    texts, parts = [], []
     for clip in plan["clips"]:
-        parts += [read(corpus, rows[clip]), np.zeros(int(gap_seconds * SAMPLE_RATE), np.float32)]
-        texts.append(spoken(rows[clip]["text"]))
-        if sum(map(len, parts)) >= minutes * 60 * SAMPLE_RATE:
+        start = len(samples)
+        if start >= seconds * SAMPLE_RATE:
             break
-    return Clip(name, np.concatenate(parts), " ".join(texts))
+        samples = np.concatenate([samples, read(corpus, rows[clip])])
+        texts.append(spoken(rows[clip]["text"]))
+        parts.append((start, len(samples)))
+    return Clip(name, samples, " ".join(texts), tuple(parts))
 
 
 def manifest(corpus: Path) -> list[dict]:

@@ -4,7 +4,7 @@ Scripted time (see scripted_lane.py), so that a run measures the policy and can 
 runs. Lag of a word: the moment it is first shown, or settled, minus its end in one offline greedy decode of the same
 clip (speech gate on, padded to 30 s), to whose text the words are matched by edit distance.
 
-    python benchmarks/live/policy.py CORPUS [--clips 14] [--learners] [--set edge_margin=12800 ...] [--worst 5]
+    python benchmarks/live/policy.py CORPUS [--clips 14 | --learners | --joined NAME] [--set FIELD=VALUE ...]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from clips import english
+from clips import english, joined
 from decode_cache import DEFAULT, CachedEngine
 from word_lag import Measured, error_rate, measure
 
@@ -29,13 +29,18 @@ def main() -> None:
     parser.add_argument("--model", default="tiny.en")
     parser.add_argument("--clips", type=int, help="only so many")
     parser.add_argument("--learners", action="store_true", help="the clips of learners instead")
+    parser.add_argument("--joined", metavar="NAME", help="a row of longform.json instead, without pauses between clips")
+    parser.add_argument("--seconds", type=float, default=120, help="so much of the joined clips")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="fields of LivePolicy")
     parser.add_argument("--cache", type=Path, default=DEFAULT, help="where decodes are kept between runs")
     parser.add_argument("--worst", type=int, default=0, help="show so many of the slowest words and worst clips")
     options = parser.parse_args()
     policy = replace(LivePolicy(), **{name: json.loads(value) for name, value in (i.split("=") for i in options.set)})
     engine = CachedEngine(options.model, options.cache)
-    clips = english(options.corpus, learners=options.learners, count=options.clips)
+    if options.joined:
+        clips = [joined(options.corpus, options.joined, seconds=options.seconds)]
+    else:
+        clips = english(options.corpus, learners=options.learners, count=options.clips)
     measured = [measure(clip, engine, policy) for clip in clips]
     print(f"{' '.join(options.set) or 'defaults'} | {row(measured)} | {engine.decoded} decodes made anew")
     show_worst(measured, options.worst)
@@ -49,7 +54,7 @@ def row(measured: Sequence[Measured]) -> str:
     words = sum(len(item.lane.words) for item in measured)
     seconds = sum(item.clip.seconds for item in measured)
     return (
-        f"WER {live:.1%} offline {offline:.1%} | settled {quantiles([lag.settled for lag in lags])} | "
+        f"WER {live:.2%} offline {offline:.2%} | settled {quantiles([lag.settled for lag in lags])} | "
         f"shown {quantiles([lag.shown for lag in lags])} | "
         f"revised {sum(item.revised for item in measured) / words:.2f} "
         f"reworded {sum(item.reworded for item in measured) / words:.2f} | "

@@ -16,6 +16,7 @@ from speechlane.audio import SAMPLE_RATE
 from speechlane.audio.gate import GateSettings, SpeechEnded, SpeechGate, SpeechStarted
 from speechlane.engine import DecodeRequest, HypothesisWord
 from speechlane.live.config import LivePolicy
+from speechlane.live.segment import moved
 from speechlane.scoring.normalize import normalize_text
 
 
@@ -47,12 +48,12 @@ class Measured:
 def measure(clip: Clip, engine: CachedEngine, policy: LivePolicy) -> Measured:
     """Run the clip live and offline and compare."""
     lane = ScriptedLane(clip.samples, engine, policy).run()
-    heard, offset = offline(clip, engine, policy)
+    heard = offline(clip, engine, policy)
     final = folded(lane.words)
     first_shown = shown_at(lane.shown, final)
     lags = []
     for theirs, ours in matches(folded([word.text for word in heard]), final):
-        end = (offset + heard[theirs].end) / SAMPLE_RATE
+        end = heard[theirs].end / SAMPLE_RATE
         settled = lane.settled[ours] / 1000
         shown = min(first_shown.get(ours, lane.settled[ours]) / 1000, settled)
         lags.append(WordLag(clip.name, heard[theirs].text.strip(), end, shown - end, settled - end))
@@ -67,21 +68,28 @@ def measure(clip: Clip, engine: CachedEngine, policy: LivePolicy) -> Measured:
     )
 
 
-def offline(clip: Clip, engine: CachedEngine, policy: LivePolicy) -> tuple[Sequence[HypothesisWord], int]:
-    """Greedy decode, padded to 30 s, from the gate's first speech to its last; the words and where the window began."""
-    gate = SpeechGate(GateSettings(frame_samples=engine.gate.frame_samples))
-    marks: list[int] = []
-    for score in engine.scores(clip.samples):
-        transition = gate.feed(score)
-        if isinstance(transition, SpeechStarted | SpeechEnded):
-            marks.append(transition.position)
-    if gate.speaking:
-        marks.append(len(clip.samples))
-    if not marks:
-        return (), 0
-    start = max(0, marks[0] - policy.pre_roll)
-    window = clip.samples[start : min(len(clip.samples), marks[-1] + policy.post_roll)]
-    return engine.decode(DecodeRequest(window, 30 * SAMPLE_RATE, "en")).words, start
+def offline(clip: Clip, engine: CachedEngine, policy: LivePolicy) -> list[HypothesisWord]:
+    """Greedy decode, padded to 30 s, of each recording from the gate's first speech in it to its last.
+
+    The words' times are positions in the clip.
+    """
+    words = []
+    for start, end in clip.parts or ((0, len(clip.samples)),):
+        samples = clip.samples[start:end]
+        gate = SpeechGate(GateSettings(frame_samples=engine.gate.frame_samples))
+        marks: list[int] = []
+        for score in engine.scores(samples):
+            transition = gate.feed(score)
+            if isinstance(transition, SpeechStarted | SpeechEnded):
+                marks.append(transition.position)
+        if gate.speaking:
+            marks.append(len(samples))
+        if marks:
+            first = max(0, marks[0] - policy.pre_roll)
+            window = samples[first : min(len(samples), marks[-1] + policy.post_roll)]
+            heard = engine.decode(DecodeRequest(window, 30 * SAMPLE_RATE, "en")).words
+            words += moved(heard, start + first)
+    return words
 
 
 def folded(words: Sequence[str]) -> list[str]:

@@ -48,7 +48,7 @@ class LivePolicy:
     sure_margin: int = 1_600
     doubtful_probability: float = 0.5
     sure_probability: float = 0.95
-    hold_words: int = 1
+    hold_words: int = 2
     shown_margin: int = 3_200
     """So much silence behind a word says that it is whole."""
     shown_probability: float = 0.65

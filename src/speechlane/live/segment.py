@@ -111,6 +111,16 @@ class OpenSegment:
         """Whether the decoder, by itself, ended long before the speech of a whole segment did."""
         return bool(words or self.stable) and self._unheard(words)
 
+    def skips(self, words: Sequence[HypothesisWord], endpointing_ms: int) -> bool:
+        """Whether an answer leaves a gap before one of its words that is longer than any pause here can be."""
+        longest_pause = max(endpointing_ms * SAMPLE_RATE // 1000 + self.policy.shown_margin, self.policy.unheard)
+        over = self.stable_end if self.stable else None
+        for word in words:
+            if over is not None and self.window_start + word.start - over > longest_pause:
+                return True
+            over = self.window_start + word.end
+        return False
+
     def _unheard(self, words: Sequence[HypothesisWord]) -> bool:
         heard = max([self.stable_end, *(self.window_start + word.end for word in words)])
         return self.speech_end - heard > self.policy.unheard
@@ -124,7 +134,7 @@ class OpenSegment:
     def go_cold(self) -> None:
         """Give the context up: windows begin with the segment's own sound from now on."""
         by = self.window_start - self.start
-        self.context, self.window_start, self.cold = (), self.start, True
+        self.context, self.window_start, self.cold, self.loops = (), self.start, True, 0
         self.wavering = moved(self.wavering, by)
         self.agreement.remember(self.wavering)
         self.display.words = moved(self.display.words, by)

@@ -224,18 +224,18 @@ class Timeline:
     ) -> tuple[HypothesisWord, ...] | None:
         """The words that an answer holds behind the stable ones; None for one to be decoded otherwise.
 
-        A loop is neither shown nor settled nor fed back; nor is an answer that its context has silenced, or that ends
-        long before the speech does.
+        A loop is neither shown nor settled nor fed back; nor is an answer that its context has silenced, that ends long
+        before the speech does, or that skips some: within a segment no pause is as long as an endpoint's.
         """
         if (event.hypothesis.repetitive or event.hypothesis.truncated) and not ask.options.repetition_guard:
             segment.loops += 1
             return None
         words = segment.behind_stable(segment.heard(event))
-        if segment.misses_speech(words, whole=whole):
-            segment.loops = 0
+        skips = segment.skips(words, self._gate.settings.endpointing_ms)
+        if segment.misses_speech(words, whole=whole) or (skips and segment.context):
             segment.go_cold()
             return None
-        if whole and ask.padded < self._policy.padding[-1] and segment.cut_short(words):
+        if ask.padded < self._policy.padding[-1] and (skips or (whole and segment.cut_short(words))):
             segment.loops += 1
             return None
         segment.loops = 0

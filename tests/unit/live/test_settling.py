@@ -43,6 +43,19 @@ def test_an_answer_that_always_ends_too_soon_is_taken_in_the_end():
     assert (run.text, len(run.asked)) == ("w0 w1 w2 w3 w4 w5", 2)
 
 
+def test_an_answer_that_skips_speech_settles_nothing():
+    """A gap longer than an endpoint, within one segment, is speech that the decoder jumped over: decoded again."""
+
+    def jumps(ask, script):
+        heard = honest(ask, script)
+        if ask.padded >= 480_000 or len(heard.words) < 12:
+            return heard
+        return replace(heard, words=(*heard.words[:5], *heard.words[10:]))
+
+    script = Script(speech(18), 160_000)
+    assert Simulation(script, jumps, config={"interim": False}).run().text == texts(script.words)
+
+
 def test_what_was_heard_behind_a_cut_stays_on_the_screen():
     """A long caption ends at a sentence; its words behind that are shown at once as the next segment's."""
     words = [replace(word, text=f"{word.text}.") if number == 20 else word for number, word in enumerate(speech(40))]
