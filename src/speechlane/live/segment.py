@@ -112,13 +112,17 @@ class OpenSegment:
         return bool(words or self.stable) and self._unheard(words)
 
     def skips(self, words: Sequence[HypothesisWord], endpointing_ms: int) -> bool:
-        """Whether an answer leaves a gap before one of its words that is longer than any pause here can be."""
+        """Whether an answer leaves a gap before one of its words that is longer than any pause here can be.
+
+        The aligner may stretch the word behind a gap over it, so a second of word on top counts as a gap too.
+        """
         longest_pause = max(endpointing_ms * SAMPLE_RATE // 1000 + self.policy.shown_margin, self.policy.unheard)
         over = self.stable_end if self.stable else None
         for word in words:
-            if over is not None and self.window_start + word.start - over > longest_pause:
+            start, end = self.window_start + word.start, self.window_start + word.end
+            if over is not None and max(start, end - SAMPLE_RATE) - over > longest_pause:
                 return True
-            over = self.window_start + word.end
+            over = end
         return False
 
     def _unheard(self, words: Sequence[HypothesisWord]) -> bool:
