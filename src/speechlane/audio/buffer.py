@@ -41,7 +41,7 @@ class SampleBuffer:
         """Add samples of shape (n,) at ``end``."""
         new_end = self._end + len(samples)
         if new_end - self._origin > len(self._store):
-            self._move_to(max(_MIN_CAPACITY, 2 * (new_end - self._start)))
+            self._make_room(new_end - self._start)
         self._store[self._end - self._origin : new_end - self._origin] = samples
         self._end = new_end
 
@@ -69,6 +69,15 @@ class SampleBuffer:
         self._start = max(self._start, before)
         if len(self._store) > max(_MIN_CAPACITY, 4 * (self._end - self._start)):
             self._move_to(max(_MIN_CAPACITY, 2 * (self._end - self._start)))
+
+    def _make_room(self, span: int) -> None:
+        """Room for ``span`` samples from ``start`` on: in the same store if they fill half of it at most."""
+        if 2 * span > len(self._store):
+            self._move_to(max(_MIN_CAPACITY, 2 * span))
+            return
+        held = self._end - self._start
+        self._store[:held] = self._store[self._start - self._origin : self._end - self._origin]
+        self._origin = self._start
 
     def _move_to(self, capacity: int) -> None:
         held = self._store[self._start - self._origin : self._end - self._origin]

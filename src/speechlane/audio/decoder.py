@@ -87,7 +87,7 @@ def decode_frames(data: bytes, audio_format: AudioFormat) -> Frames:
     """Whole sample frames as float32 of shape (n, channels), within -1..1 (floats: see `sanitize`)."""
     match audio_format.encoding:
         case "pcm_s16le":
-            samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+            samples = np.frombuffer(data, "<i2") * np.float32(1 / 32768)  # exact: a power of two
         case "pcm_f32le":
             samples = sanitize(np.frombuffer(data, "<f4"))
         case "mulaw":

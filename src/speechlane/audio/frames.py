@@ -24,7 +24,9 @@ def sanitize(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 
 
 def downmix(frames: Frames) -> Frames:
-    """The mean of all channels, shape (n, 1); never louder than the loudest of them."""
+    """The mean of all channels, shape (n, 1); never louder than the loudest of them. One channel is its own mean."""
+    if frames.shape[1] == 1:
+        return frames
     total = frames[:, 0].copy()
     # Channel by channel, so that the order of the additions does not depend on how many frames came at once.
     for channel in range(1, frames.shape[1]):

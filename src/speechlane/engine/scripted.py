@@ -175,21 +175,34 @@ class ScriptedScorer:
     script: Sequence[ScriptedWord]
     _head: array[float] = field(default_factory=lambda: array("f"), init=False)
     _received: int = field(default=0, init=False)
+    _origin: int | None = field(default=None, init=False)
+    _passed: int = field(default=0, init=False)
+    """Words of the script that end before the next frame."""
 
     def score(self, samples: Samples) -> tuple[float, ...]:
-        self._head.extend(float(sample) for sample in samples[: WHOLE_HEADER_SAMPLES - len(self._head)])
         scored = self._received // _FRAME_SAMPLES
+        if not scored and len(self._head) < WHOLE_HEADER_SAMPLES:
+            self._head.extend(float(sample) for sample in samples[: WHOLE_HEADER_SAMPLES - len(self._head)])
         self._received += len(samples)
         frames = range(scored, self._received // _FRAME_SAMPLES)
-        origin = position_of(self._head) if frames else None
-        return tuple(0.0 if origin is None else self._share(origin + frame * _FRAME_SAMPLES) for frame in frames)
+        if frames and not scored:
+            self._origin = position_of(self._head)
+        if self._origin is None:
+            return (0.0,) * len(frames)
+        return tuple([self._share(self._origin + frame * _FRAME_SAMPLES) for frame in frames])
 
     def _share(self, start: int) -> float:
         stop = start + _FRAME_SAMPLES
-        # The word before the first that begins in the frame may still last.
-        first = max(0, _first_from(self.script, start) - 1)
-        around = self.script[first : _first_from(self.script, stop)]
-        return sum(max(0, min(word.end, stop) - max(word.start, start)) for word in around) / _FRAME_SAMPLES
+        covered = 0
+        for number in range(self._passed, len(self.script)):
+            word = self.script[number]
+            if word.start >= stop:
+                break
+            if word.end <= start:
+                self._passed = number + 1
+            else:
+                covered += min(word.end, stop) - max(word.start, start)
+        return covered / _FRAME_SAMPLES
 
 
 def _first_from(script: Sequence[ScriptedWord], position: int) -> int:

@@ -11,8 +11,6 @@ from array import array
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from speechlane.audio import Samples
 
 BLOCK_SAMPLES = 160
@@ -20,6 +18,7 @@ BLOCK_SAMPLES = 160
 
 # A header: one sample up, one down, then the block's number in eight digits of base 16, the highest first.
 _SYNC = 0.95
+_SYNC_OVER = 2 * _SYNC / 3
 _DIGITS = 8
 _HEADER_SAMPLES = 2 + _DIGITS
 _BASE = 16
@@ -44,13 +43,14 @@ def scripted_samples(start: int, stop: int) -> array[float]:
     return carrier[start - offset : stop - offset]
 
 
-def position_of(samples: Samples | Sequence[float]) -> int | None:
+def position_of(samples: Samples | array[float]) -> int | None:
     """The recording's position at the first of these samples; None where no whole header is among them."""
-    for index in range(min(BLOCK_SAMPLES, len(samples) - _HEADER_SAMPLES + 1)):
-        if samples[index] > 2 * _SYNC / 3 and samples[index + 1] < -2 * _SYNC / 3:
+    head: list[float] = samples[:WHOLE_HEADER_SAMPLES].tolist()
+    for index in range(min(BLOCK_SAMPLES, len(head) - _HEADER_SAMPLES + 1)):
+        if head[index] > _SYNC_OVER and head[index + 1] < -_SYNC_OVER:
             block = 0
-            for sample in samples[index + 2 : index + _HEADER_SAMPLES]:
-                digit = round(float(sample) / _DIGIT_STEP + (_BASE - 1) / 2)
+            for sample in head[index + 2 : index + _HEADER_SAMPLES]:
+                digit = round(sample / _DIGIT_STEP + (_BASE - 1) / 2)
                 block = block * _BASE + min(max(digit, 0), _BASE - 1)
             return block * BLOCK_SAMPLES - index
     return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from speechlane.audio.buffer import SampleBuffer
-from speechlane.audio.samples import samples_sha256
+from speechlane.audio.samples import WindowDigests
 from speechlane.engine import DecodeRequest, Engine, StreamingEngine
 from speechlane.errors import SpeechlaneError
 from speechlane.live import events
@@ -32,6 +32,7 @@ class Decodes:
     ) -> None:
         self._session, self._engines, self._buffers, self._answer = session, engines, buffers, answer
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._digests = [WindowDigests() for _ in buffers]
 
     def start(self, ask: Decode) -> None:
         """Ask for a window."""
@@ -63,7 +64,8 @@ class Decodes:
                 source=self._session,
             )
             hypothesis = await cast("Engine", self._engines[ask.route]).decode(request)
-            answer = events.HypothesisReceived(0, ask.request, hypothesis, samples_sha256(samples))
+            digest = self._digests[ask.channel].of(ask.start, samples)
+            answer = events.HypothesisReceived(0, ask.request, hypothesis, digest)
         except SpeechlaneError as problem:
             if problem.retryable:
                 await asyncio.sleep(RETRY_PAUSE_S)  # the core asks again at once; a full queue needs a moment

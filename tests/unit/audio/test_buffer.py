@@ -77,3 +77,12 @@ def test_a_timeline_may_start_anywhere():
     buffer.append(np.ones(3, np.float32))
     assert (buffer.start, buffer.end) == (5_000, 5_003)
     assert buffer.slice(5_001, 5_003).tolist() == [1.0, 1.0]
+
+
+def test_what_is_held_stays_what_it_was():
+    """However often the store makes room, each position keeps its sample."""
+    buffer = SampleBuffer()
+    for start in range(0, 400_000, 1_000):
+        buffer.append(np.arange(start, start + 1_000, dtype=np.float32))
+        buffer.release(max(0, buffer.end - start % 9_000))
+        assert np.array_equal(buffer.slice(buffer.start, buffer.end), np.arange(buffer.start, buffer.end))
