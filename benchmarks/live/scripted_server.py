@@ -115,6 +115,7 @@ async def serve(application: Starlette, listener: socket.socket) -> None:
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
+        ws_ping_timeout=300,
         log_config=None,
         access_log=False,
         server_header=False,

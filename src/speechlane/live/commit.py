@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 from speechlane.engine import HypothesisWord
 from speechlane.live.config import LivePolicy
@@ -62,6 +63,7 @@ def common_words(words: Sequence[HypothesisWord], others: Sequence[HypothesisWor
     return count
 
 
+@lru_cache(maxsize=4_096)
 def folded(text: str) -> str:
     """A word as comparisons see it: case and punctuation may still waver, the word may not."""
     return "".join(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
+from json.encoder import encode_basestring
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +21,14 @@ from speechlane.live.config import SessionHead
 
 FORMAT = "speechlane.log/1"
 _EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(events.Event)}
+
+
+_ATOMS = frozenset({int, float, str, bool, type(None)})
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 @cache
@@ -49,14 +58,17 @@ def event_line(event: events.Event) -> str:
 
 def _plain(value: Any) -> Any:
     """What `asdict` gives, without copying what never changes."""
-    if is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    return [_plain(item) for item in value] if type(value) is tuple else value
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is tuple:
+        return [_plain(item) for item in value]
+    return {name: _plain(getattr(value, name)) for name in _names(kind)} if is_dataclass(kind) else value
 
 
 def message_line(text: str) -> str:
     """``text`` is the message as it was sent."""
-    return _line({"message": text})
+    return f'{{"message":{encode_basestring(text)}}}\n'
 
 
 def _line(value: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ an edit, a reorder or a gap shows (docs/protocol.md, section 3).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from speechlane.provenance.digest import digest_of
@@ -62,18 +62,20 @@ class ChunkRecord:
 
     def sealed(self, previous: str) -> ChunkRecord:
         """The record linked behind ``previous`` (the last record's hash, or GENESIS), with its own hash set."""
-        linked = replace(self, previous=previous, hash="")
-        return replace(linked, hash=linked.expected_hash())
+        return replace(self, previous=previous, hash=digest_of(self._body() | {"previous": previous}))
 
     def expected_hash(self) -> str:
         """What ``hash`` must be: the digest of all other fields."""
+        return digest_of(self._body())
+
+    def _body(self) -> dict[str, Any]:
         body = self.as_fields()
         del body["hash"]
-        return digest_of(body)
+        return body
 
     def as_fields(self) -> dict[str, Any]:
-        """The record under its wire names."""
-        return asdict(self)
+        """The record under its wire names; ``options`` is the record's own, not to be changed."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_fields(cls, values: dict[str, Any]) -> ChunkRecord:

@@ -17,18 +17,22 @@ class MemoryRegistry:
 
     def __init__(self) -> None:
         self._rows: list[tuple[str, ChunkRecord]] = []
+        self._hashes: dict[tuple[str, str], str] = {}
+        self._chains: dict[tuple[str, str], list[ChunkRecord]] = {}
 
     async def append(self, tenant: str, record: ChunkRecord) -> None:
-        for owner, known in self._rows:
-            if owner == tenant and known.chunk_id == record.chunk_id:
-                refuse_other(record, known.hash)
-                return
-        tail = self._chain(tenant, chain_of(record))[-1:]
-        check_link(record, (tail[0].index, tail[0].hash) if tail else None)
+        known = self._hashes.get((tenant, record.chunk_id))
+        if known is not None:
+            refuse_other(record, known)
+            return
+        chain = self._chains.get((tenant, chain_of(record)), [])
+        check_link(record, (chain[-1].index, chain[-1].hash) if chain else None)
         self._rows.append((tenant, record))
+        self._hashes[tenant, record.chunk_id] = record.hash
+        self._chains.setdefault((tenant, chain_of(record)), []).append(record)
 
     async def chain(self, tenant: str, *, session: str | None = None, job: str | None = None) -> Sequence[ChunkRecord]:
-        return self._chain(tenant, chain_name(session, job))
+        return list(self._chains.get((tenant, chain_name(session, job)), []))
 
     async def search(self, tenant: str, query: ChunkQuery) -> tuple[Sequence[ChunkRecord], str | None]:
         check_query(query)
@@ -41,9 +45,6 @@ class MemoryRegistry:
         found.reverse()
         page = found[: query.limit]
         return [record for _, record in page], str(page[-1][0]) if len(found) > len(page) else None
-
-    def _chain(self, tenant: str, name: str) -> list[ChunkRecord]:
-        return [record for owner, record in self._rows if owner == tenant and chain_of(record) == name]
 
 
 def _matches(record: ChunkRecord, query: ChunkQuery) -> bool:
