@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import socket
@@ -123,6 +124,8 @@ async def serve(application: Starlette, listener: socket.socket) -> None:
     )
     server = uvicorn.Server(config)
     host, port = listener.getsockname()[:2]
+    gc.collect()
+    gc.freeze()
     print(f"ready http://{host}:{port}", flush=True)
     await server.serve(sockets=[listener])
 

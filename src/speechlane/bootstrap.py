@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -115,6 +116,8 @@ async def _serve(settings: Settings) -> None:
         sys.stderr.write(f"live captions  {live}/v1/live\nrecordings     {running.url}/v1/jobs\n")
         sys.stdout.write(f"ready {running.url}\n")
         sys.stdout.flush()
+        gc.collect()
+        gc.freeze()  # what is here now stays: no collection goes over it again, while all sessions wait
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([stopped, running.task], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()

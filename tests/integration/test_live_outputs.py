@@ -186,7 +186,7 @@ def test_a_session_whose_process_died_can_be_read(tmp_path):
     log = tmp_path / session / "events.jsonl"
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
     log.write_text("".join(lines[: len(lines) // 2]) + lines[-1][:20], encoding="utf-8")
-    with live_server(ScriptedEngine(WORDS), WORDS, logs=tmp_path) as running:
+    with live_server(ScriptedEngine(WORDS), WORDS, logs=tmp_path, limits=limits) as running:
         base = f"{address(running)}/{session}"
         state = httpx.get(base).json()
         assert state["state"] == "resumable"

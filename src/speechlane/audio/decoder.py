@@ -13,6 +13,8 @@ from speechlane.audio.frames import Frames, downmix, sanitize, split
 from speechlane.audio.resampler import Resampler
 from speechlane.audio.samples import Samples
 
+_PCM_STEP = np.float32(1 / 32768)  # a power of two: products are exact
+
 
 class Tail(NamedTuple):
     """What `StreamDecoder.finish` brings out: the last samples of each channel, and the bytes that made no frame."""
@@ -87,7 +89,7 @@ def decode_frames(data: bytes, audio_format: AudioFormat) -> Frames:
     """Whole sample frames as float32 of shape (n, channels), within -1..1 (floats: see `sanitize`)."""
     match audio_format.encoding:
         case "pcm_s16le":
-            samples = np.frombuffer(data, "<i2") * np.float32(1 / 32768)  # exact: a power of two
+            samples: Samples = np.multiply(np.frombuffer(data, "<i2"), _PCM_STEP, dtype=np.float32)
         case "pcm_f32le":
             samples = sanitize(np.frombuffer(data, "<f4"))
         case "mulaw":

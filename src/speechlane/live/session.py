@@ -148,7 +148,8 @@ class Session:
                 self._restarted(event.at)
             case events.ShutdownRequested():
                 self._shut_down(event.at)
-        self._report_settled()
+        if self._flushes or self.state is not State.OPEN:
+            self._report_settled()
         return self._out.take()
 
     def _start(self, at: int) -> None:

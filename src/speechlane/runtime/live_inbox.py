@@ -23,8 +23,8 @@ class Inbox:
         self._room = asyncio.Event()
         self._room.set()
 
-    def __bool__(self) -> bool:
-        return bool(self._items)
+    def __len__(self) -> int:
+        return len(self._items)
 
     async def room(self) -> None:
         """Return once there is room for more."""
@@ -56,5 +56,5 @@ class Inbox:
         self._bytes += sign * (ITEM_BYTES + (len(item) if isinstance(item, bytes) else 0))
         if self._bytes > MAX_WAITING_BYTES:
             self._room.clear()
-        else:
+        elif not self._room.is_set():
             self._room.set()

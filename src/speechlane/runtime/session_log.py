@@ -143,7 +143,9 @@ class SessionLog:
         )
 
     def close(self) -> None:
-        """Let go of the file; what was written is with the operating system already. `write` opens it again."""
+        """Write what is not yet, if that can be, and let go of the file; `flush` opens it again."""
+        with contextlib.suppress(StorageFailed):
+            self.flush()
         if self._file is not None:
             with contextlib.suppress(OSError):
                 os.close(self._file)
