@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from material import Stream
-from players import Played, cut, send_frames
+from players import Played, cut, moments, send_frames
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -129,7 +129,7 @@ def whisperlivekit_views(kept: Kept) -> list[View]:
             continue
         lines = [line["text"] or "" for line in message["lines"] if str(line.get("speaker")) != SILENCE]
         views.append(View(at, tuple(" ".join(lines).split()), tuple((message["buffer_transcription"] or "").split())))
-    return views
+    return moments(views)
 
 
 def whisperlive_views(kept: Kept) -> list[View]:
@@ -145,4 +145,4 @@ def whisperlive_views(kept: Kept) -> list[View]:
                 unfinished = tuple(segment["text"].split())
         settled = " ".join(text for _, text in sorted(completed.items()))
         views.append(View(at, tuple(settled.split()), unfinished))
-    return views
+    return moments(views)

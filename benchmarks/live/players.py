@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from material import Stream
@@ -21,6 +21,8 @@ from speechlane.scoring import View
 FRAME_S = 0.1
 FRAME_BYTES = 3_200
 STAGGER_S = 0.37
+MOMENT_S = 0.02
+"""Messages that follow each other faster are one moment for a reader: a final, say, and the next segment's partial."""
 FINISH_S = 60.0
 """Seconds that a server has, after the last frame, to settle what it heard."""
 
@@ -123,6 +125,17 @@ async def play_speechlane(url: str, stream: Stream, at: float) -> Played:
     return played
 
 
+def moments(views: Sequence[View]) -> list[View]:
+    """Views as a reader has them: what arrives together, within `MOMENT_S`, is seen at once, as the last of it."""
+    seen: list[View] = []
+    for view in views:
+        if seen and view.at - seen[-1].at < MOMENT_S:
+            seen[-1] = replace(view, at=seen[-1].at)
+        else:
+            seen.append(view)
+    return seen
+
+
 def speechlane_views(kept: Sequence[tuple[float, str]]) -> list[View]:
     """What a reader of our captions sees: finals in order, then the newest partial."""
     views: list[View] = []
@@ -136,4 +149,4 @@ def speechlane_views(kept: Sequence[tuple[float, str]]) -> list[View]:
         elif message["type"] == "caption.partial":
             stable = sum(word["stable"] for word in message["words"])
             views.append(View(at, (*finals, *words[:stable]), words[stable:]))
-    return views
+    return moments(views)
