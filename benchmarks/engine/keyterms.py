@@ -103,7 +103,7 @@ def decode(decoder: WhisperDecoder, samples: Samples, keyterms: tuple[str, ...])
     for loops in range(3):
         request = DecodeRequest(
             samples,
-            policy.padding[-1] if loops else policy.padded(len(samples)),
+            policy.padding[-1] if loops else policy.padded(len(samples), going_on=False),
             "en",
             options=DecodeOptions(repetition_guard=loops == 2, max_tokens=policy.max_tokens(len(samples))),
             keyterms=keyterms,

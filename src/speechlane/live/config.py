@@ -72,6 +72,8 @@ class LivePolicy:
     """A cut keeps this far from the window's end, where times and words are unsure."""
     padding: tuple[int, ...] = (15 * 16_000, 20 * 16_000, 30 * 16_000)
     """Lengths that windows are padded to: the first that leaves `padding_margin`."""
+    partial_padding: tuple[int, ...] = (10 * 16_000, 15 * 16_000, 20 * 16_000, 30 * 16_000)
+    """The same of windows that end amid speech: they only have to agree with each other, and are most of the work."""
     padding_margin: int = 3 * 16_000
     """Silence behind a window: less makes the decoder loop (benchmarks/reports/engine-padding.md)."""
     overlap: int = 2 * 16_000
@@ -94,9 +96,9 @@ class LivePolicy:
     tokens_per_second: int = 15
     """Bound of an answer's length, with a few tokens on top: fast speech has 6 to 8 tokens a second, a loop no end."""
 
-    def padded(self, samples: int) -> int:
+    def padded(self, samples: int, *, going_on: bool) -> int:
         """The length a window of ``samples`` is padded to: a function of the window alone, so that it replays."""
-        for length in self.padding:
+        for length in self.partial_padding if going_on else self.padding:
             if samples + self.padding_margin <= length:
                 return length
         return self.padding[-1]

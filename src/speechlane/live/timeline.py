@@ -168,7 +168,8 @@ class Timeline:
         if segment.last is None and not segment.stable:
             segment.follow(self._context(segment.start))
         end = window_end(segment, self._gate.position, self._policy)
-        padded, options = how_to_decode(segment, end - segment.window_start, self._policy)
+        going_on = segment.end is None and end < self._gate.speech_end + self._policy.shown_margin
+        padded, options = how_to_decode(segment, end - segment.window_start, self._policy, going_on=going_on)
         ask = Decode(
             request=self._out.next_request(),
             route=self._routes.index,

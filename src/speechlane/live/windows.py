@@ -17,12 +17,14 @@ def window_end(segment: OpenSegment, heard: int, policy: LivePolicy) -> int:
     return min(heard if segment.end is None else segment.end, segment.window_start + policy.max_window)
 
 
-def how_to_decode(segment: OpenSegment, window: int, policy: LivePolicy) -> tuple[int, DecodeOptions]:
-    """The padded length and the options for a window of so many samples.
+def how_to_decode(
+    segment: OpenSegment, window: int, policy: LivePolicy, *, going_on: bool
+) -> tuple[int, DecodeOptions]:
+    """The padded length and the options for a window of so many samples; ``going_on``: it ends amid speech.
 
     More silence behind the window ends most loops; the guard, which bends the text, is the last means.
     """
-    padded = policy.padding[-1] if segment.loops else policy.padded(window)
+    padded = policy.padding[-1] if segment.loops else policy.padded(window, going_on=going_on)
     guarded = segment.loops >= _GUARDED
     return padded, DecodeOptions(repetition_guard=guarded, max_tokens=policy.max_tokens(window))
 
