@@ -23,6 +23,7 @@ import uvicorn
 
 from speechlane.errors import AddressInUse, ConfigurationInvalid, StorageFailed
 from speechlane.live.config import SessionLimits
+from speechlane.local.ctranslate import shares
 from speechlane.local.diarizer import LocalDiarizer
 from speechlane.local.dispatcher import EngineDispatcher
 from speechlane.local.silero import SileroGate
@@ -168,7 +169,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
         await jobs.start()
         stack.push_async_callback(jobs.aclose)
 
-        load = LiveLoad(engine, Governor(GovernorSettings(max_wait_ms=settings.max_wait_ms), workers=settings.workers))
+        load = LiveLoad(engine, Governor(GovernorSettings(max_wait_ms=settings.max_wait_ms), workers=decoder.workers))
         hub = LiveHub(
             engines=[engine],
             gate=gate,
@@ -226,6 +227,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
 def _decoder(settings: Settings) -> WhisperDecoder:
     """The local model, every file checked by its digest first."""
     model = open_model(settings.model, settings.models)
+    threads, workers = shares(settings.device, settings.threads, settings.workers)
     return WhisperDecoder(
         model.path,
         model=model.pin.name,
@@ -233,15 +235,15 @@ def _decoder(settings: Settings) -> WhisperDecoder:
         digest=model.pin.digest,
         device=settings.device,
         compute_type=settings.compute_type,
-        threads=settings.threads,
-        workers=settings.workers,
+        threads=threads,
+        workers=workers,
     )
 
 
 def _dispatcher(decoder: WhisperDecoder, settings: Settings) -> EngineDispatcher:
     """The model's queue. A GPU wants large batches; on a CPU more than four windows together save nothing."""
     fitting = 4 if decoder.identity.device == "cpu" else 16
-    return EngineDispatcher(decoder, max_batch=settings.max_batch or fitting, workers=settings.workers)
+    return EngineDispatcher(decoder, max_batch=settings.max_batch or fitting, workers=decoder.workers)
 
 
 def _uvicorn_config(app: Callable[..., Any], settings: Settings) -> uvicorn.Config:

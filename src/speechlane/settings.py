@@ -137,7 +137,7 @@ _RULES: dict[str, Rule] = {
     "device": _one_of("cpu", "cuda", "auto"),
     "compute_type": _one_of(*_COMPUTE_TYPES),
     "threads": _whole(0, 1024),
-    "workers": _whole(1, 64),
+    "workers": _whole(0, 64),
     "max_batch": _whole(0, 256),
     "api_keys": _api_keys,
     "allowed_origins": _origins,
@@ -160,8 +160,8 @@ _RULES: dict[str, Rule] = {
 class Settings:
     """All settings, checked. Sizes in bytes, times in seconds; the README's table explains each one.
 
-    ``api_keys`` (tenant -> key) never shows in ``repr``. ``threads`` 0 leaves their number to the engine's library,
-    ``max_batch`` 0 takes what suits the device.
+    ``api_keys`` (tenant -> key) never shows in ``repr``. ``threads``, ``workers`` and ``max_batch`` of 0 take what
+    suits the device.
 
     Raises:
         ConfigurationInvalid: ``invalid_setting`` names the setting, its limit and what to give instead;
@@ -176,7 +176,7 @@ class Settings:
     device: str = "cpu"
     compute_type: str = "int8"
     threads: int = 0
-    workers: int = 1
+    workers: int = 0
     max_batch: int = 0
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     allowed_origins: tuple[str, ...] = ()

@@ -58,12 +58,14 @@ class LivePolicy:
     """Audio before the gate's start that a segment takes in: onsets are soft."""
     post_roll: int = 3_200
     """Audio behind the gate's end that a segment takes in."""
-    context: int = 5 * 16_000
+    context: int = 3 * 16_000
     """Sound before a segment whose settled words its windows begin with, when the language is known."""
     soft_cut: int = 5 * 16_000
     """From this length on a segment ends at the next agreed sentence end or pause between words."""
     hard_cut: int = 13 * 16_000
     """At this length a window is cut at the best word boundary."""
+    finals_cut: int = 6 * 16_000
+    """The same of a segment of which no partials are made, by wish or under load: nothing else bounds its lag."""
     max_window: int = 14 * 16_000
     """No decode sees more than this."""
     cut_pause: int = 4_000

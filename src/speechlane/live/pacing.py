@@ -8,13 +8,19 @@ from speechlane.live.pace import Pace
 from speechlane.live.segment import OpenSegment
 
 
+def too_long(policy: LivePolicy, segment: OpenSegment, end: int, pace: Pace, *, interim: bool) -> bool:
+    """Whether a segment whose sound reaches to ``end`` is to be cut."""
+    window, length = end - segment.window_start, end - segment.start
+    return window >= policy.hard_cut or (length >= policy.finals_cut and not (interim and pace.partials))
+
+
 def partial_is_due(policy: LivePolicy, gate: SpeechGate, segment: OpenSegment, pace: Pace, *, interim: bool) -> bool:
     """Whether a segment whose speech goes on is to be decoded now; asked only while no answer is outstanding.
 
     Without ``interim`` captions, wished or under load, only a segment that grows too long is decoded before its end.
     """
     if not (interim and pace.partials):
-        return gate.position - segment.window_start >= policy.hard_cut
+        return too_long(policy, segment, gate.position, pace, interim=interim)
     heard_all = gate.speech_end + policy.shown_margin
     if gate.position >= heard_all:
         # A pause: one decode that has heard all the words so far; if the speech has ended, it is the final.

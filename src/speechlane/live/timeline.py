@@ -18,7 +18,7 @@ from speechlane.live.config import SessionHead
 from speechlane.live.events import DecodeFailed, HypothesisReceived
 from speechlane.live.languages import Languages, Verdict
 from speechlane.live.outbox import Outbox, decoded
-from speechlane.live.pacing import partial_is_due
+from speechlane.live.pacing import partial_is_due, too_long
 from speechlane.live.routes import Routes
 from speechlane.live.segment import OpenSegment, soft_boundary
 from speechlane.live.windows import context_before, how_to_decode, window_end
@@ -153,8 +153,7 @@ class Timeline:
             segment = self._segments[0]
             if segment.end is None:
                 if partial_is_due(self._policy, self._gate, segment, self._routes.pace, interim=self._config.interim):
-                    first = segment.last is None
-                    self._ask(at, segment, Priority.FIRST_PARTIAL if first else Priority.PARTIAL)
+                    self._ask(at, segment, Priority.FIRST_PARTIAL if segment.last is None else Priority.PARTIAL)
                 return
             if segment.last is not None and segment.heard_whole:  # the last partial is the final
                 segment.partial_decodes = max(0, segment.partial_decodes - 1)
@@ -199,7 +198,7 @@ class Timeline:
         segment = self._segments[0]
         segment.decoded_to = ask.end
         whole = segment.end is not None and ask.end >= segment.end
-        long = ask.end - ask.start >= self._policy.hard_cut
+        long = too_long(self._policy, segment, ask.end, self._routes.pace, interim=self._config.interim)
         verdict = self._languages.heard(segment, ask, event.hypothesis, whole=whole)
         if verdict is Verdict.AGAIN:
             segment.attempts += 1

@@ -29,6 +29,21 @@ def library() -> Any:
     return ctranslate2
 
 
+def shares(device: str, threads: int, workers: int, cores: int | None = None) -> tuple[int, int]:
+    """The threads of each worker, and the workers; 0 stands for what suits the device.
+
+    On a CPU several workers of few threads do more than one of many: a small model's steps are too short to be shared
+    out, and a thread that another program keeps waiting holds up only its own batch (measured on two cores:
+    benchmarks/reports/engine-workers.md). ``cores``: those that this process may use, None to ask the system.
+    """
+    if device == "cuda":
+        return threads, workers or 1
+    cores = cores or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    each = threads or (1 if cores <= 4 else 2 if cores <= 16 else 4)
+    workers = workers or max(1, cores // each)
+    return threads or max(1, cores // workers), workers
+
+
 def open_whisper(folder: Path, *, model: str, device: str, compute_type: str, threads: int, workers: int = 1) -> Any:
     """A ``ctranslate2.models.Whisper``; ``auto`` takes a GPU where there is one.
 

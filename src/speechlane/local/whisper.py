@@ -113,6 +113,8 @@ class WhisperDecoder:
 
         self._storage = ctranslate2.StorageView
         self._tokenizer_class = Tokenizer
+        self.workers = workers
+        """Batches that may be decoded at the same time."""
         self._model = open_whisper(
             folder, model=model, device=device, compute_type=compute_type, threads=threads, workers=workers
         )
