@@ -177,6 +177,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
             logs=folder.live if settings.event_log else None,
             limits=SessionLimits(
                 max_session_ms=settings.max_session_s * 1_000,
+                max_session_bytes=settings.max_session_bytes,
                 idle_timeout_ms=settings.idle_timeout_s * 1_000,
                 max_frame_bytes=settings.max_frame_bytes,
                 resume_window_ms=settings.resume_window_s * 1_000,
@@ -185,6 +186,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
             keep_audio=settings.event_audio,
             load=load,
             metrics=metrics,
+            check_room=folder.check_room,
         )
         metrics.watch(states=hub.states, engine=engine, level=lambda: load.level)
 

@@ -144,6 +144,7 @@ _RULES: dict[str, Rule] = {
     "max_sessions": _whole(1, 100_000),
     "max_wait_ms": _whole(100, 60_000),
     "max_session_s": _whole(1, 7 * 86_400),
+    "max_session_bytes": _whole(1 << 20, 1 << 44),
     "idle_timeout_s": _whole(1, 86_400),
     "max_frame_bytes": _whole(1 << 10, 1 << 26),
     "max_upload_bytes": _whole(1 << 10, 1 << 44),
@@ -183,6 +184,7 @@ class Settings:
     max_sessions: int = 256
     max_wait_ms: int = 2_000
     max_session_s: int = 14_400
+    max_session_bytes: int = 4 << 30
     idle_timeout_s: int = 60
     max_frame_bytes: int = 1 << 20
     max_upload_bytes: int = 2 << 30

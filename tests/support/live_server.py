@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,7 @@ def live_server(
     logs: Path | None = None,
     keep_audio: bool = False,
     governor: Governor | None = None,
+    check_room: Callable[[], None] = lambda: None,
 ) -> Iterator[LiveServer]:
     """Serve until the block ends; the hub drains at the end as the composition root lets it."""
     registry = MemoryRegistry()
@@ -83,6 +84,7 @@ def live_server(
         keep_audio=keep_audio,
         load=load if governor is not None else None,
         metrics=metrics,
+        check_room=check_room,
     )
     metrics.watch(states=hub.states, engine=observed, level=lambda: load.level)
     authenticator = Authenticator(keys or {})

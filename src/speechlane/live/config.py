@@ -115,6 +115,8 @@ class SessionLimits:
     """Bounds told to the client in ``session.started``; times in ms."""
 
     max_session_ms: int = 14_400_000
+    max_session_bytes: int = 1 << 32
+    """What a session may hold on the disk: its log, and of its audio what is kept (a container as a whole)."""
     idle_timeout_ms: int = 60_000
     max_frame_bytes: int = 1_048_576
     stall_ms: int = 2_000

@@ -58,6 +58,19 @@ def stalled(pin: str, patience_ms: int) -> EngineFailed:
     )
 
 
+def full(limits: SessionLimits) -> Ending:
+    """The session has stored as much as one may."""
+    most = limits.max_session_bytes
+    problem = TooLarge(
+        "session_too_large",
+        f"The session has reached its limit of {most} stored bytes. Open a new one and go on from here; a smaller"
+        " encoding lasts longer.",
+        field="max_session_bytes",
+        limit=most,
+    )
+    return Ending(4413, "session too large", problem)
+
+
 def too_long(limits: SessionLimits) -> Ending:
     """The session holds as much audio as one may."""
     longest = limits.max_session_ms

@@ -136,6 +136,13 @@ class ProtocolBroken:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageFilled:
+    """What the client sent next would take more room on the disk than a session may have; it was not taken."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoadChanged:
     """The engine of the first route is on another step of overload, None for none; ``lag_ms``: its queue's wait."""
 
@@ -172,6 +179,7 @@ Event = (
     | ConnectionResumed
     | ServerRestarted
     | ProtocolBroken
+    | StorageFilled
     | LoadChanged
     | DeadlinePassed
     | ShutdownRequested

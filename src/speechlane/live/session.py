@@ -13,16 +13,7 @@ from speechlane.errors import EngineFailed, InvalidInput, SpeechlaneError
 from speechlane.live import events, messages
 from speechlane.live.actions import Action, Close, Resend
 from speechlane.live.config import SessionHead
-from speechlane.live.endings import (
-    FINISHED,
-    LOST,
-    Ending,
-    idle,
-    partial_sample,
-    restarting,
-    stalled,
-    too_long,
-)
+from speechlane.live.endings import FINISHED, LOST, Ending, full, idle, partial_sample, restarting, stalled, too_long
 from speechlane.live.outbox import Outbox
 from speechlane.live.presence import Presence
 from speechlane.live.receipts import Receipts
@@ -134,6 +125,8 @@ class Session:
             case events.ProtocolBroken():
                 broken = InvalidInput(event.code, event.message, field=event.field)
                 self._end(event.at, Ending(1008, "protocol broken", broken))
+            case events.StorageFilled():
+                self._end(event.at, full(self.head.limits))
             case events.LoadChanged():
                 if self._routes.pace.change(event, can_move=self._can_fail_over):
                     self._change_route(event.at, "overload")

@@ -15,6 +15,10 @@ from speechlane.errors import InvalidAudio
 MAX_UNIT = 1 << 22
 """Bytes of one packet, frame or element, tags with a picture among them; more is damage."""
 
+MAX_WITHOUT_SOUND = 1 << 24
+"""Bytes in a row that may bring no sound, such as a picture in FLAC, which has 16 MiB at most. A live stream is stored
+as it comes: nothing else bounds what is not heard."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -55,6 +59,7 @@ class ByteSource:
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._ended = False
+        self._unheard = 0
         self.flushing = False
         """Whether all that is whole should come out now, even where its end is otherwise seen by what follows."""
 
@@ -67,6 +72,10 @@ class ByteSource:
     def end(self) -> None:
         """No more will come."""
         self._ended = True
+
+    def heard(self) -> None:
+        """What was read so far brought sound."""
+        self._unheard = 0
 
     def more(self) -> Generator[None, None, None]:
         """Wait until something has come or was asked for."""
@@ -84,12 +93,17 @@ class ByteSource:
         """The next ``size`` bytes.
 
         Raises:
-            InvalidAudio: more than `MAX_UNIT`.
+            InvalidAudio: more than `MAX_UNIT`, or more than `MAX_WITHOUT_SOUND` since the last sound.
         """
         if size > MAX_UNIT:
             raise invalid_audio(f"The stream announces {size} bytes in one piece; at most {MAX_UNIT} are taken.")
         data = yield from self.peek(size)
         del self._bytes[:size]
+        self._unheard += size
+        if self._unheard > MAX_WITHOUT_SOUND:
+            raise invalid_audio(
+                f"The stream brought no sound in {MAX_WITHOUT_SOUND} bytes, the most that are passed over."
+            )
         return data
 
     def some(self, limit: int, step: int = 1) -> Waiting:

@@ -115,7 +115,10 @@ class ContainerDecoder:
             for unit in self._units:
                 if unit is None:
                     break
-                held += self._frames(unit)
+                frames = self._frames(unit)
+                if any(map(len, frames)):
+                    self._source.heard()
+                held += frames
                 if sum(map(len, held)) >= max(self._rate, 1):
                     yield self._resampled(held)
                     held = []

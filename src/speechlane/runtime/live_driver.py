@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from speechlane.audio import SAMPLE_RATE
 from speechlane.engine import Engine, StreamingEngine
@@ -28,6 +28,7 @@ from speechlane.runtime.live_decodes import Decodes
 from speechlane.runtime.live_inbox import Inbox
 from speechlane.runtime.live_outgoing import Outgoing, Resumption
 from speechlane.runtime.live_streams import LiveStreams
+from speechlane.runtime.recovery import Restored
 from speechlane.runtime.session_files import SessionFiles
 from speechlane.runtime.session_meter import UNOBSERVED, SessionObserver
 
@@ -35,18 +36,6 @@ _LOGGER = logging.getLogger(__name__)
 
 MAX_BACKLOG = 20 * SAMPLE_RATE
 """Undecoded speech over which no more audio is taken in: the sender feels back-pressure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """When a session began that is taken up again, ``age_s`` seconds ago, and its last event's time in ms.
-
-    ``unreadable``: what stopped the decoder in the stored audio, if anything did.
-    """
-
-    age_s: float
-    last_at: int
-    unreadable: SpeechlaneError | None
 
 
 class LiveDriver:
@@ -113,7 +102,7 @@ class LiveDriver:
 
     async def audio(self, data: bytes, connection: Outgoing | None = None) -> None:
         """Store and take the client's next bytes; returns when there is room for more."""
-        if data and await self._admitted(connection):
+        if data and self.session.state is not State.FINISHING and await self._admitted(connection, len(data)):
             if self._files is not None:
                 try:
                     self._files.store(data)
@@ -168,11 +157,19 @@ class LiveDriver:
         """The server stops: settle what was heard and close 1012."""
         self._answer(events.ShutdownRequested(self.now))
 
-    async def _admitted(self, connection: Outgoing | None) -> bool:
-        """Wait for room for client input, and for the answers that the client has not read yet; False: it is late."""
+    async def _admitted(self, connection: Outgoing | None, size: int = 0) -> bool:
+        """Wait for room for client input, and for the answers that the client has not read yet.
+
+        False: it is late, or its ``size`` bytes and what is stored are more than a session may store.
+        """
         await self._input.room()
         await self.outgoing.room()
-        return not self._closed and (connection is None or connection is self.outgoing)
+        if self._closed or (connection is not None and connection is not self.outgoing):
+            return False
+        if self._files is None or self._files.size + size <= self._head.limits.max_session_bytes:
+            return True
+        self._queue(events.StorageFilled(self.now))
+        return False
 
     def _queue(self, item: bytes | events.Event) -> None:
         self._input.put(item)
@@ -281,7 +278,7 @@ class LiveDriver:
         if isinstance(item, bytes):
             self._intake.take(item)
             return
-        if isinstance(item, events.FlushRequested | events.ProtocolBroken):
+        if isinstance(item, events.FlushRequested | events.ProtocolBroken | events.StorageFilled):
             await self._intake.flush()
         elif isinstance(item, events.FinishRequested):
             item = events.FinishRequested(item.at, await self._intake.finish())

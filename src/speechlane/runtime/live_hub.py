@@ -25,11 +25,11 @@ from speechlane.provenance import Registry, digest_of
 from speechlane.router import Route, RouteRequest, ordered_routes
 from speechlane.runtime.intake import Intake
 from speechlane.runtime.left_sessions import LeftSessions
-from speechlane.runtime.live_driver import LiveDriver, Restored
+from speechlane.runtime.live_driver import LiveDriver
 from speechlane.runtime.live_load import LiveLoad
 from speechlane.runtime.live_outgoing import Outgoing
 from speechlane.runtime.metrics import Metrics
-from speechlane.runtime.recovery import take_up
+from speechlane.runtime.recovery import Restored, take_up
 from speechlane.runtime.session_files import SessionFiles
 from speechlane.runtime.session_meter import UNOBSERVED, SessionMeter
 
@@ -61,7 +61,8 @@ class ResumeRequest:
 class LiveHub:
     """Opens sessions and holds them until they have closed.
 
-    ``engines``: in order of preference; the router picks from them for each session.
+    ``engines``: in order of preference; the router picks from them for each session. ``check_room`` raises
+    StorageFailed where the disk has no room for another session.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class LiveHub:
         load: LiveLoad | None = None,
         metrics: Metrics | None = None,
         policy: LivePolicy | None = None,
+        check_room: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,7 +86,7 @@ class LiveHub:
         # Without a log there is nothing that a lost client could be told again.
         self._limits = limits if logs is not None else replace(limits, resume_window_ms=0)
         self._keep_audio, self._max_sessions = keep_audio, max_sessions
-        self._load, self._metrics = load, metrics
+        self._load, self._metrics, self._check_room = load, metrics, check_room
         self._policy, self._now, self._clock = policy or LivePolicy(), now, clock
         self._software = f"speechlane {version('speechlane')}, python {platform.python_version()}"
         self._resampler = f"soxr {version('soxr')}"
@@ -125,7 +127,7 @@ class LiveHub:
         Raises:
             InvalidInput: no engine at hand meets the route or the language.
             OverCapacity: ``too_many_sessions``, ``over_capacity`` or ``server_stopping``.
-            StorageFailed: the session's log cannot be written.
+            StorageFailed: the disk has no room (``disk_full``), or the session's log cannot be written.
         """
         try:
             driver = self._open(tenant, start)
@@ -152,6 +154,8 @@ class LiveHub:
         )
         if self._load is not None:
             self._load.admit(routes[0], start.config.timelines)
+        if self._logs is not None:
+            self._check_room()
         head = SessionHead(
             session=f"ses_{secrets.token_hex(12)}",
             tenant=tenant,

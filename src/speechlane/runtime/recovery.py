@@ -17,7 +17,7 @@ from pathlib import Path
 from speechlane.audio import SAMPLE_RATE
 from speechlane.audio.format import BYTES_PER_SAMPLE, AudioFormat, ContainerFormat
 from speechlane.engine import SpeechGateModel
-from speechlane.errors import Conflict, InvalidAudio, InvalidInput, StorageFailed
+from speechlane.errors import Conflict, InvalidAudio, InvalidInput, SpeechlaneError, StorageFailed
 from speechlane.live import Session, events
 from speechlane.live.actions import RecordChunk, Release, Send
 from speechlane.live.config import SessionHead
@@ -27,10 +27,21 @@ from speechlane.live.states import State
 from speechlane.media.streaming import open_decoder
 from speechlane.provenance import ChunkRecord, Registry
 from speechlane.runtime.intake import Intake, Standing
-from speechlane.runtime.live_driver import Restored
 from speechlane.runtime.session_files import SessionFiles
 
 _DURABLE = re.compile(r'\{"type":"[^"]*","seq":')
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """When a session began that is taken up again, ``age_s`` seconds ago, and its last event's time in ms.
+
+    ``unreadable``: what stopped the decoder in the stored audio, if anything did.
+    """
+
+    age_s: float
+    last_at: int
+    unreadable: SpeechlaneError | None
 
 
 @dataclass(slots=True)

@@ -55,6 +55,11 @@ class SessionFiles:
         """How much of the client's stream is stored; None where it is not."""
         return self.spool.end if self.spool is not None else None
 
+    @property
+    def size(self) -> int:
+        """Bytes on the disk: the log, and the audio that is held."""
+        return self.log.size + (self.spool.end - self.spool.start if self.spool is not None else 0)
+
     def store(self, data: bytes) -> None:
         """Store the client's next bytes."""
         if self.spool is not None:

@@ -34,10 +34,11 @@ class SessionLog:
         self.path = (folder / head.session if head is not None else folder) / NAME
         self._file: int | None = None
         self._unwritten: list[str] = []
+        self.size = 0
+        """Bytes in the file."""
         if head is None:
-            self._size = self._cut_to_last_line()
+            self.size = self._cut_to_last_line()
             return
-        self._size = 0
         try:
             self.path.parent.mkdir(mode=0o700, parents=True)
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -72,7 +73,7 @@ class SessionLog:
 
         Found from the end backwards, so that it costs what it gives, not the length of the session.
         """
-        end, offset = self._size, self._before(after_seq)
+        end, offset = self.size, self._before(after_seq)
         try:
             with self.path.open("rb") as file:
                 file.seek(offset)
@@ -87,7 +88,7 @@ class SessionLog:
 
     def _before(self, seq: int) -> int:
         """The offset of a line at or before the first durable message behind ``seq``."""
-        offset, rest = self._size, b""
+        offset, rest = self.size, b""
         try:
             with self.path.open("rb") as file:
                 while offset:
@@ -133,7 +134,7 @@ class SessionLog:
                 written += os.write(self._file, data[written:])
         except OSError as error:
             raise self._failed(error) from error
-        self._size += len(data)
+        self.size += len(data)
 
     def _failed(self, error: OSError) -> StorageFailed:
         return StorageFailed(

@@ -12,7 +12,15 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from speechlane.audio.format import ContainerFormat
-from speechlane.errors import InvalidAudio, InvalidInput, NotAuthenticated, NotFound, OverCapacity, SpeechlaneError
+from speechlane.errors import (
+    InvalidAudio,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    OverCapacity,
+    SpeechlaneError,
+    StorageFailed,
+)
 from speechlane.live import messages
 from speechlane.runtime.live_driver import LiveDriver
 from speechlane.runtime.live_hub import LiveHub, ResumeRequest, StartRequest
@@ -153,7 +161,7 @@ def _close_code(problem: SpeechlaneError) -> int:
             return 4401
         case NotFound():
             return 4404
-        case OverCapacity():
+        case OverCapacity() | StorageFailed(code="disk_full"):
             return 4429
         case InvalidAudio():
             return 1008

@@ -57,9 +57,11 @@ class DataFolder:
         if free < MIN_FREE_BYTES:
             raise StorageFailed(
                 "disk_full",
-                f"The disk of {self.root} has {free} bytes free; new work wants {MIN_FREE_BYTES}. Make room there.",
+                f"The disk of {self.root} has {free} bytes free; new work wants {MIN_FREE_BYTES}. Make room there, then"
+                " try again.",
                 field="data",
                 limit=MIN_FREE_BYTES,
+                retryable=True,
             )
 
 
