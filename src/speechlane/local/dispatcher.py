@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _REMEMBERED_SOURCES = 4096
 
 
+_PARTIAL_PATIENCE = 3  # live batches after which a waiting partial ranks with first partials
+
+
 class BatchDecoder(Protocol):
     """A model that decodes several requests at once, in one thread; `WhisperDecoder` is one."""
 
@@ -85,8 +88,9 @@ class EngineDispatcher:
     Order: lower `Priority` first; within one, sources take turns (the one that was served longest ago first, its
     second request behind everybody's first), then first come, first served. A request of the batch lane that was
     passed over ``patience`` times goes before partials, never before finals: a final waits for the decode in flight and
-    for finals before it, nothing else. The two lanes never share a batch, so that no caption waits for a recording's
-    chunk.
+    for finals before it, nothing else. A partial that was passed over three times ranks with first
+    partials: else short remarks of many sessions would starve one long speech. The two lanes never share a batch, so
+    that no caption waits for a recording's chunk.
 
     When the queue is full the newcomer is refused, unless it outranks the last in the queue, which is then refused in
     its stead. Finals are always taken: a channel has one at a time, so that the number of sessions bounds them.
@@ -235,7 +239,7 @@ class EngineDispatcher:
         self._waiting = [waiting for waiting in self._waiting if waiting not in batch]
         if not first.is_background:
             for waiting in self._waiting:
-                waiting.passed_over += waiting.is_background
+                waiting.passed_over += 1
         self._remember(waiting.request.source for waiting in batch)
         return batch
 
@@ -257,6 +261,8 @@ class EngineDispatcher:
     def _rank(self, waiting: _Waiting) -> float:
         if waiting.is_background and waiting.passed_over >= self._patience:
             return Priority.FINAL + 0.5
+        if waiting.request.priority is Priority.PARTIAL and waiting.passed_over >= _PARTIAL_PATIENCE:
+            return Priority.FIRST_PARTIAL
         return waiting.request.priority
 
     def _remember(self, sources: Iterable[str]) -> None:

@@ -29,8 +29,8 @@ class GovernorSettings:
     """
 
     max_wait_ms: int = 2_000
-    final_parts: tuple[float, float, float] = (0.25, 0.5, 0.75)
-    partial_parts: tuple[float, float] = (0.5, 1.5)
+    final_parts: tuple[float, float, float] = (0.25, 0.75, 1.0)
+    partial_parts: tuple[float, float] = (0.5, 2.0)
     relief: float = 0.5
     rise_s: float = 1.0
     """For how long a threshold must be passed: one slow window is no overload."""

@@ -67,6 +67,19 @@ def test_batch_lane_does_not_starve() -> None:
     assert decoder.batches == [[1], [14], [15], [16], [10], [11], [12], [13]]
 
 
+def test_first_partials_starve_no_long_speech() -> None:
+    """A partial that was passed over three times takes its turn among first partials; finals still go before."""
+    decoder = RecordingDecoder()
+
+    async def scenario(dispatcher: EngineDispatcher, _: object) -> None:
+        first = [window(length, Priority.FIRST_PARTIAL) for length in (11, 12, 13, 14, 15)]
+        requests = [window(10, Priority.PARTIAL, source="long"), *first, window(16, Priority.FINAL)]
+        await finished(decoder, await queued(dispatcher, *requests))
+
+    run(decoder, scenario, max_batch=1)
+    assert decoder.batches == [[1], [16], [11], [12], [10], [13], [14], [15]]
+
+
 def test_cancelling_withdraws_a_waiting_request() -> None:
     """A request whose asker is cancelled before its turn is never decoded."""
     decoder = RecordingDecoder()

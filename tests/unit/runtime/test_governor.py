@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 SETTINGS = GovernorSettings()
 CALM = EngineLoad()
 PARTIALS_WAIT = EngineLoad(partial_wait_ms=1_200)
-FINALS_WAIT = EngineLoad(final_wait_ms=1_900, partial_wait_ms=9_000)
+FINALS_WAIT = EngineLoad(final_wait_ms=2_100, partial_wait_ms=9_000)
 
 
 def drive(governor: Governor, load: EngineLoad, seconds: float, *, start: float, channels: int = 10, **options):
