@@ -21,6 +21,7 @@ from typing import Any
 
 import uvicorn
 
+from speechlane.audio.format import MAX_CHANNELS
 from speechlane.errors import AddressInUse, ConfigurationInvalid, StorageFailed
 from speechlane.live.config import SessionLimits
 from speechlane.local.ctranslate import shares
@@ -146,7 +147,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
 
         decoder = await asyncio.to_thread(_decoder, settings)
         metrics = Metrics(decoder.identity)
-        engine = ObservedEngine(_dispatcher(decoder, settings), metrics)
+        engine = ObservedEngine(engine_queue(decoder, settings), metrics)
         stack.push_async_callback(engine.aclose)
         gate = SileroGate()
 
@@ -242,10 +243,15 @@ def _decoder(settings: Settings) -> WhisperDecoder:
     )
 
 
-def _dispatcher(decoder: WhisperDecoder, settings: Settings) -> EngineDispatcher:
+def engine_queue(decoder: WhisperDecoder, settings: Settings) -> EngineDispatcher:
     """The model's queue. A GPU wants large batches; on a CPU more than four windows together save nothing."""
     fitting = 4 if decoder.identity.device == "cpu" else 16
-    return EngineDispatcher(decoder, max_batch=settings.max_batch or fitting, workers=decoder.workers)
+    return EngineDispatcher(
+        decoder,
+        max_batch=settings.max_batch or fitting,
+        workers=decoder.workers,
+        max_waiting=settings.max_sessions * MAX_CHANNELS,
+    )
 
 
 def _uvicorn_config(app: Callable[..., Any], settings: Settings) -> uvicorn.Config:

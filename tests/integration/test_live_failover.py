@@ -7,7 +7,7 @@ from live_server import START, converse, live_server, script
 
 from speechlane.engine.scripted import ScriptedEngine
 from speechlane.engine.scripted_audio import scripted_samples
-from speechlane.errors import EngineFailed
+from speechlane.errors import EngineFailed, OverCapacity
 from speechlane.live.config import SessionLimits
 from speechlane.runtime.scripted_stream import ScriptedStreamingEngine
 
@@ -77,3 +77,13 @@ def test_a_pinned_session_gets_an_error_not_another_engine():
     assert changes_of(messages) == []
     assert messages[-1]["type"] == "error"
     assert messages[-1]["fault"] == "engine"
+
+
+@pytest.mark.parametrize(
+    "problem", [EngineFailed("engine_failed", "Hiccup."), OverCapacity("engine_queue_full", "No room.")]
+)
+def test_failures_in_a_row_that_pass_end_nothing(problem):
+    """Six decodes in a row fail or are refused, and no other engine stands by: every word comes, no error is told."""
+    messages, code = run([ScriptedEngine(WORDS, failures=[None, *[problem] * 6])])
+    assert (code, words_of(messages)) == (1000, TEXT)
+    assert not [message for message in messages if message["type"] in {"error", "route.changed"}]

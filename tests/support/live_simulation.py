@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from speechlane.engine import Capabilities, EngineIdentity, Hypothesis, HypothesisWord
 from speechlane.live import Session, events
@@ -154,10 +154,16 @@ class Simulation:
 
     def finish(self) -> Simulation:
         self._feed(events.FinishRequested(self.at))
-        while self._waiting:
+        while self._waiting or self.session.next_deadline() is not None:
             self.at += 64
             self._answer_due(everything=True)
+            self._deadline()
         return self
+
+    def _deadline(self) -> None:
+        deadline = self.session.next_deadline()
+        if deadline is not None and deadline <= self.at:
+            self._feed(events.DeadlinePassed(self.at))
 
     def hear_block(self) -> None:
         """One block of audio arrives; answers that are due come after it."""
@@ -183,7 +189,7 @@ class Simulation:
     def _reply(self, ask: Decode) -> None:
         failure = self.fail(ask)
         if failure is not None:
-            self._feed(failure)
+            self._feed(replace(failure, at=self.at))
             return
         digest = hashlib.sha256(f"{ask.start}-{ask.end}".encode()).hexdigest()
         self._feed(events.HypothesisReceived(self.at, ask.request, self.answer(ask, self.script), digest))

@@ -145,11 +145,6 @@ class RouteSimulation(Simulation):
             self._deadline()
         return self
 
-    def _deadline(self) -> None:
-        deadline = self.session.next_deadline()
-        if self.closed is None and deadline is not None and deadline <= self.at:
-            self._feed(events.DeadlinePassed(self.at))
-
     def _streams_tell(self) -> None:
         flushes, self._later[:] = list(self._later), []
         for number, _ in flushes:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from speechlane.audio import Samples
     from speechlane.engine.seam import Capabilities, DecodeRequest
 
+QUEUE_FULL = "engine_queue_full"
+"""The code under which an engine refuses a request for want of room; nothing is wrong with it."""
+
 
 def check_request(request: DecodeRequest, capabilities: Capabilities) -> None:
     """Refuse a request that these capabilities exclude.

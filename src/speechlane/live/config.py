@@ -90,8 +90,8 @@ class LivePolicy:
     language_doubtful: float = 0.5
     context_tokens: int = 100
     """Tokens of settled words that a window may begin with."""
-    final_attempts: int = 3
-    """Tries of a final decode before the engine counts as failed."""
+    stream_attempts: int = 3
+    """Streams in a row that break before they tell anything until the engine counts as failed."""
     no_speech_probability: float = 0.6
     """Over this a window without settled words held no speech. Of tiny.en: real clips gave 0.32 at most, noise, hum,
     clicks, chords and silence 0.83 at least. Whisper's rule also wants a low log-probability, which " You" lacks."""
@@ -125,7 +125,7 @@ class SessionLimits:
     resume_window_ms: int = 0
     """How long a session waits for a client whose connection was lost; 0: it is settled and closed at once."""
     engine_timeout_ms: int = 60_000
-    """An engine that has not answered for this long has stalled."""
+    """An engine that has not answered for this long has stalled; one that only failed for so long has failed."""
     failover_ms: int = 5_000
     """The same where another route stands by."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from speechlane.engine.checks import QUEUE_FULL
 from speechlane.errors import EngineFailed, InvalidInput, OverCapacity, SpeechlaneError, TooLarge
 from speechlane.live.config import SessionLimits
+from speechlane.live.events import DecodeFailed, StreamFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,16 @@ def partial_sample(dropped: int, size: int) -> InvalidInput:
     )
 
 
+def keyterms_unsupported(pin: str) -> InvalidInput:
+    """The engine hears names no likelier for being told them."""
+    return InvalidInput(
+        "keyterms_unsupported",
+        f"{pin} takes no keyterms; the session goes on without them.",
+        field="keyterms",
+        limit=0,
+    )
+
+
 def idle(limits: SessionLimits) -> Ending:
     """Nothing came for too long."""
     problem = InvalidInput(
@@ -49,6 +61,12 @@ def idle(limits: SessionLimits) -> Ending:
         limit=limits.idle_timeout_ms,
     )
     return Ending(4408, "idle too long", problem)
+
+
+def failed(pin: str, event: DecodeFailed | StreamFailed) -> SpeechlaneError:
+    """An engine fails, and has for too long, or for good."""
+    message = f"{pin}: {event.message}"
+    return OverCapacity(QUEUE_FULL, message) if event.code == QUEUE_FULL else EngineFailed("engine_failed", message)
 
 
 def stalled(pin: str, patience_ms: int) -> EngineFailed:

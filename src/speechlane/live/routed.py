@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from speechlane.audio.gate import SpeechEnded
 from speechlane.live.config import SessionHead
-from speechlane.live.events import StreamFailed, StreamHeard
+from speechlane.live.events import DecodeFailed, StreamFailed, StreamHeard
 from speechlane.live.outbox import Outbox
 from speechlane.live.routes import Routes
 from speechlane.live.segment import OpenSegment
@@ -129,12 +129,14 @@ class RoutedTimeline(Timeline):
         self._drop_covered(self._stream.covered)
         return True
 
-    def stream_failed(self, event: StreamFailed) -> bool | None:
-        """Take a stream's failure; None when it is another's, True when another stream was opened in its stead."""
+    def failed(self, event: DecodeFailed | StreamFailed, patience: int) -> bool | None:
+        """The same of a stream: True when another one was opened in its stead."""
+        if isinstance(event, DecodeFailed):
+            return super().failed(event, patience)
         if self._stream is None or self._stream.stream != event.stream:
             return None
         self._reopened += 1
-        if not event.retryable or self._reopened >= self._policy.final_attempts:
+        if not event.retryable or self._reopened >= self._policy.stream_attempts:
             return False
         self.hand_over()
         self.listen(event.at)

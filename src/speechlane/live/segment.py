@@ -12,6 +12,7 @@ from speechlane.live.commit import LocalAgreement, folded
 from speechlane.live.config import LivePolicy
 from speechlane.live.display import Display
 from speechlane.live.events import HypothesisReceived
+from speechlane.live.retries import Retries
 from speechlane.transcript import Word, text_of
 
 SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")  # noqa: RUF001  the full-width forms are meant
@@ -52,7 +53,7 @@ class OpenSegment:
     """No context any more: it silenced an answer."""
     loops: int = 0
     """Times in a row that the answer looped, ran to its bound or ended before the speech did."""
-    failures: int = 0
+    retries: Retries = field(default_factory=Retries)
     attempts: int = 1
     """Tries, with this one, of the decode that the engine failed or that had to be made otherwise."""
     shown: tuple[str, str] = ("", "")
@@ -77,7 +78,7 @@ class OpenSegment:
         self.begin(self.start)
         self.overlap, self.context, self.last, self.wavering = tuple(overlap), (), None, ()
         self.window_start = min([self.start, *(word.start for word in overlap)])
-        self.loops, self.failures, self.attempts, self.partial_decodes = 0, 0, 1, 0
+        self.loops, self.attempts, self.partial_decodes, self.retries = 0, 1, 0, Retries()
         self.agreement, self.display = LocalAgreement(self.policy), Display(self.policy)
 
     def take_over(self, other: OpenSegment) -> None:

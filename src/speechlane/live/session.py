@@ -9,11 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from speechlane.audio import SAMPLE_RATE, position_to_ms
-from speechlane.errors import EngineFailed, InvalidInput, SpeechlaneError
+from speechlane.errors import InvalidInput, SpeechlaneError
 from speechlane.live import events, messages
 from speechlane.live.actions import Action, Close, Resend
 from speechlane.live.config import SessionHead
-from speechlane.live.endings import FINISHED, LOST, Ending, full, idle, partial_sample, restarting, stalled, too_long
+from speechlane.live.endings import (
+    FINISHED,
+    LOST,
+    Ending,
+    failed,
+    full,
+    idle,
+    keyterms_unsupported,
+    partial_sample,
+    restarting,
+    stalled,
+    too_long,
+)
 from speechlane.live.outbox import Outbox
 from speechlane.live.presence import Presence
 from speechlane.live.receipts import Receipts
@@ -79,14 +91,15 @@ class Session:
         return min((at for at, _ in self._deadlines()), default=None)
 
     def _deadlines(self) -> Iterator[tuple[int, str]]:
-        limits = self.head.limits
         if self.state is State.CLOSED:
             return
         asked = [timeline.asked_at for timeline in self._timelines if timeline.asked_at is not None]
         if asked:
-            patience = limits.failover_ms if self._can_fail_over else limits.engine_timeout_ms
-            yield min(asked) + patience, "engine"
-        yield from self._presence.deadlines(self.state, engine_behind=bool(asked), speaking=self._speaking)
+            yield min(asked) + self._patience, "engine"
+        retries = [timeline.retry_at for timeline in self._timelines if timeline.retry_at is not None]
+        yield from ((at, "retry") for at in retries)
+        behind = bool(asked or retries)
+        yield from self._presence.deadlines(self.state, engine_behind=behind, speaking=self._speaking)
 
     @property
     def _pin(self) -> str:
@@ -107,14 +120,12 @@ class Session:
                 if any(timeline.answered(event) for timeline in self._timelines):
                     self._presence.active(event.at)
                     self._acknowledge()
-            case events.DecodeFailed():
+            case events.DecodeFailed() | events.StreamFailed():
                 self._engine_failed(event)
             case events.StreamHeard():
                 if any(timeline.stream_heard(event) for timeline in self._timelines):
                     self._presence.active(event.at)
                     self._acknowledge()
-            case events.StreamFailed():
-                self._stream_failed(event)
             case events.FlushRequested():
                 self._flush(event)
             case events.FinishRequested():
@@ -151,16 +162,7 @@ class Session:
         for timeline in self._timelines:
             timeline.listen(at)
         if self.head.config.keyterms and not self._routes.current.capabilities.keyterms:
-            self._out.send(
-                messages.warning(
-                    InvalidInput(
-                        "keyterms_unsupported",
-                        f"{self._pin} takes no keyterms; the session goes on without them.",
-                        field="keyterms",
-                        limit=0,
-                    )
-                )
-            )
+            self._out.send(messages.warning(keyterms_unsupported(self._pin)))
 
     def _hear(self, event: events.AudioReceived) -> None:
         if not self.listening:
@@ -230,17 +232,16 @@ class Session:
             self._move(Turn.DRAIN)
             self._presence.drain(at)
 
-    def _engine_failed(self, event: events.DecodeFailed) -> None:
+    def _engine_failed(self, event: events.DecodeFailed | events.StreamFailed) -> None:
         for timeline in self._timelines:
-            if timeline.failed(event) is False:
-                self._fail_over(event.at, EngineFailed("engine_failed", f"{self._pin}: {event.message}"))
+            if timeline.failed(event, self._patience) is False:
+                self._fail_over(event.at, failed(self._pin, event))
                 return
 
-    def _stream_failed(self, event: events.StreamFailed) -> None:
-        for timeline in self._timelines:
-            if timeline.stream_failed(event) is False:
-                self._fail_over(event.at, EngineFailed("engine_failed", f"{self._pin}: {event.message}"))
-                return
+    @property
+    def _patience(self) -> int:
+        """For how many ms the engine in force may owe an answer, or do nothing but fail."""
+        return self.head.limits.failover_ms if self._can_fail_over else self.head.limits.engine_timeout_ms
 
     @property
     def _can_fail_over(self) -> bool:
@@ -270,14 +271,15 @@ class Session:
 
     def _deadline(self, at: int) -> None:
         due = {name for moment, name in self._deadlines() if moment <= at}
-        limits = self.head.limits
         if "engine" in due:
-            patience = limits.failover_ms if self._can_fail_over else limits.engine_timeout_ms
-            self._fail_over(at, stalled(self._pin, patience))
+            self._fail_over(at, stalled(self._pin, self._patience))
+        elif "retry" in due:
+            for timeline in self._timelines:
+                timeline.retry(at)
         elif "lost" in due:
             self._end(at, LOST)
         elif "idle" in due:
-            self._end(at, idle(limits))
+            self._end(at, idle(self.head.limits))
         elif due & {"stall", "pause"}:
             for timeline in self._timelines:
                 timeline.end_speech(at)

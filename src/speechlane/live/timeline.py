@@ -11,14 +11,17 @@ from collections import deque
 from speechlane.audio import SAMPLE_RATE, position_to_ms
 from speechlane.audio.gate import GateSettings, SpeechEnded, SpeechGate, SpeechStarted
 from speechlane.engine import HypothesisWord, Priority
+from speechlane.engine.checks import QUEUE_FULL
 from speechlane.live import messages
 from speechlane.live.actions import Decode, Release, Withdraw
+from speechlane.live.answers import usable
 from speechlane.live.captioner import Captioner
 from speechlane.live.config import SessionHead
 from speechlane.live.events import DecodeFailed, HypothesisReceived
 from speechlane.live.languages import Languages, Verdict
 from speechlane.live.outbox import Outbox, decoded
 from speechlane.live.pacing import partial_is_due, too_long
+from speechlane.live.retries import Retries
 from speechlane.live.routes import Routes
 from speechlane.live.segment import OpenSegment, soft_boundary
 from speechlane.live.windows import context_before, how_to_decode, window_end
@@ -92,6 +95,11 @@ class Timeline:
         return self._asked[1] if self._asked else None
 
     @property
+    def retry_at(self) -> int | None:
+        """When a decode that failed is to be asked for again, or None."""
+        return self._segments[0].retries.due if self._segments and self._asked is None else None
+
+    @property
     def _follows(self) -> bool:
         """Whether windows begin with the words before: an engine that detects would take over their language."""
         engine = self._routes.current.capabilities
@@ -151,6 +159,8 @@ class Timeline:
     def _advance(self, at: int) -> None:
         while self._segments and self._asked is None:
             segment = self._segments[0]
+            if segment.retries.waiting(at):
+                return
             if segment.end is None:
                 if partial_is_due(self._policy, self._gate, segment, self._routes.pace, interim=self._config.interim):
                     self._ask(at, segment, Priority.FIRST_PARTIAL if segment.last is None else Priority.PARTIAL)
@@ -196,7 +206,7 @@ class Timeline:
             return False
         ask, self._asked = self._asked[0], None
         segment = self._segments[0]
-        segment.decoded_to = ask.end
+        segment.decoded_to, segment.retries = ask.end, Retries()
         whole = segment.end is not None and ask.end >= segment.end
         long = too_long(self._policy, segment, ask.end, self._routes.pace, interim=self._config.interim)
         verdict = self._languages.heard(segment, ask, event.hypothesis, whole=whole)
@@ -204,7 +214,8 @@ class Timeline:
             segment.attempts += 1
             self._ask(event.at, segment, ask.priority)
             return True
-        words = self._usable(segment, ask, event, whole=whole) if verdict is Verdict.TAKE else None
+        take = verdict is Verdict.TAKE
+        words = usable(segment, ask, event, self._config.endpointing_ms, whole=whole) if take else None
         if words is None:
             segment.partial_decodes += 1
             if whole or long:
@@ -219,42 +230,30 @@ class Timeline:
         self._advance(event.at)
         return True
 
-    def _usable(
-        self, segment: OpenSegment, ask: Decode, event: HypothesisReceived, *, whole: bool
-    ) -> tuple[HypothesisWord, ...] | None:
-        """The words that an answer holds behind the stable ones; None for one to be decoded otherwise.
+    def failed(self, event: DecodeFailed, patience: int) -> bool | None:
+        """Take a failure; None when it is not the one waited for, True when it can be lived with.
 
-        A loop is neither shown nor settled nor fed back; nor is an answer that its context has silenced, that ends long
-        before the speech does, or that skips some: within a segment no pause is as long as an endpoint's.
+        ``patience``: for how many ms the engine may do nothing but fail.
         """
-        if (event.hypothesis.repetitive or event.hypothesis.truncated) and not ask.options.repetition_guard:
-            segment.loops += 1
-            return None
-        words = segment.behind_stable(segment.heard(event))
-        skips = segment.skips(words, self._gate.settings.endpointing_ms)
-        if segment.misses_speech(words, whole=whole) or (skips and segment.context):
-            segment.go_cold()
-            return None
-        if ask.padded < self._policy.padding[-1] and (skips or (whole and segment.cut_short(words))):
-            segment.loops += 1
-            return None
-        segment.loops = 0
-        return words
-
-    def failed(self, event: DecodeFailed) -> bool | None:
-        """Take a failure; None when it is not the one waited for, True when it can be lived with."""
         if self._asked is None or self._asked[0].request != event.request:
             return None
         ask, self._asked = self._asked[0], None
         segment = self._segments[0]
-        segment.failures += 1
         segment.attempts += 1
-        if not event.retryable or segment.failures >= self._policy.final_attempts:
+        long = too_long(self._policy, segment, ask.end, self._routes.pace, interim=self._config.interim)
+        owed = segment.end is not None or long
+        refused = event.code == QUEUE_FULL
+        if not event.retryable or not segment.retries.failed(event.at, patience, owed=owed, refused=refused):
             return False
-        if segment.end is None:
+        if not owed:
             segment.decoded_to = ask.end  # a partial: the next step asks again
         self._advance(event.at)
         return True
+
+    def retry(self, at: int) -> None:
+        """Ask again for a decode that failed, if its pause is over."""
+        if self.retry_at is not None:
+            self._advance(at)
 
     def _partial(
         self, segment: OpenSegment, ask: Decode, event: HypothesisReceived, words: tuple[HypothesisWord, ...]
@@ -273,7 +272,7 @@ class Timeline:
         segment.settle(words[:count])
         segment.partial_decodes += 1
         segment.last, segment.wavering = (ask, event), words[count:]
-        segment.failures, segment.attempts = 0, 1
+        segment.attempts = 1
         self._captions.show(segment, self._shown(segment, ask, words, count, agreed), event.hypothesis.language)
 
     def _shown(

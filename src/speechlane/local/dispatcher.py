@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from speechlane.audio import position_to_ms
 from speechlane.engine import Priority
-from speechlane.engine.checks import engine_closed
+from speechlane.engine.checks import QUEUE_FULL, engine_closed
 from speechlane.errors import EngineFailed, OverCapacity, SpeechlaneError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class EngineDispatcher:
         max_batch: live requests decoded together at most. On a CPU more than four no longer save anything.
         max_background_batch: batch-lane requests decoded together at most; one decode is what a final may wait for.
         workers: batches decoded at the same time; on a GPU a second may fill the gaps of the first.
-        max_waiting: requests in the queue, finals apart, at most.
+        max_waiting: requests in the queue, finals apart, at most; each live channel has one at a time.
         patience: decodes of the live lane that may go before a waiting request of the batch lane.
         preparers: threads that prepare requests.
         clock: seconds, monotonic; measures the figures.
@@ -207,7 +207,7 @@ class EngineDispatcher:
 
     def _full(self) -> OverCapacity:
         return OverCapacity(
-            "engine_queue_full",
+            QUEUE_FULL,
             f"The engine's queue holds its limit of {self._max_waiting} windows. Ask again later, or another route.",
             limit=self._max_waiting,
         )

@@ -16,9 +16,6 @@ from speechlane.live.actions import Decode
 
 _LOGGER = logging.getLogger(__name__)
 
-RETRY_PAUSE_S = 0.25
-"""Pause before the core learns of a failure that may pass."""
-
 
 class Decodes:
     """Asks engines, by route, for windows of ``buffers``; ``answer`` takes the events, to be stamped with a time."""
@@ -67,8 +64,6 @@ class Decodes:
             digest = self._digests[ask.channel].of(ask.start, samples)
             answer = events.HypothesisReceived(0, ask.request, hypothesis, digest)
         except SpeechlaneError as problem:
-            if problem.retryable:
-                await asyncio.sleep(RETRY_PAUSE_S)  # the core asks again at once; a full queue needs a moment
             answer = events.DecodeFailed(0, ask.request, problem.code, problem.message, problem.retryable)
         except Exception as error:
             _LOGGER.exception("session %s: the engine raised", self._session)

@@ -8,9 +8,11 @@ import itertools
 import pytest
 from recording_decoder import LIMIT_S, RecordingDecoder, finished, queued, run, window
 
+from speechlane.bootstrap import engine_queue
 from speechlane.engine import Hypothesis, Priority
 from speechlane.errors import EngineFailed, InvalidInput, OverCapacity
 from speechlane.local.dispatcher import EngineDispatcher
+from speechlane.settings import Settings
 
 pytestmark = pytest.mark.unit
 
@@ -245,3 +247,25 @@ def test_the_worker_outlives_a_loop_that_is_gone() -> None:
     decoder.free.set()
     asyncio.run(dispatcher.aclose())
     assert decoder.closed
+
+
+def test_the_server_gives_the_queue_room_for_every_channel_of_every_session() -> None:
+    """With `max_sessions` sessions of eight channels each, no partial is refused; one more would be."""
+    decoder = RecordingDecoder()
+    decoder.workers = 1  # as a `WhisperDecoder` tells
+
+    async def scenario() -> None:
+        dispatcher = engine_queue(decoder, Settings(max_sessions=2))
+        first = asyncio.create_task(dispatcher.decode(window(1)))
+        try:
+            assert await asyncio.to_thread(decoder.busy.wait, 10)
+            waiting = await queued(dispatcher, *[window(10 + n, Priority.PARTIAL) for n in range(16)])
+            with pytest.raises(OverCapacity):
+                await dispatcher.decode(window(99, Priority.PARTIAL))
+            outcomes = await finished(decoder, [first, *waiting])
+            assert all(isinstance(outcome, Hypothesis) for outcome in outcomes)
+        finally:
+            decoder.free.set()
+            await dispatcher.aclose()
+
+    asyncio.run(scenario())
