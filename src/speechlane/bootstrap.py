@@ -193,6 +193,7 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
 
         hub.start()
         records = LiveRecords(folder.live if settings.event_log else None, hub)
+        stack.callback(records.close)
 
         async def ready() -> None:
             hub.check_ready()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import threading
 
 import av
@@ -178,7 +180,7 @@ def test_sessions_are_read_after_a_restart_and_by_their_own_tenant_alone(tmp_pat
 
 
 def test_a_session_whose_process_died_can_be_read(tmp_path):
-    """A log without its end: resumable within the window, with what was settled; closed and whole behind it."""
+    """A log without its end: resumable, with what was settled."""
     limits = SessionLimits(resume_window_ms=3_600_000)
     with live_server(ScriptedEngine(WORDS), WORDS, logs=tmp_path, limits=limits) as running:
         messages, _ = converse(running.url, [START, *AUDIO, FINISH])
@@ -194,6 +196,36 @@ def test_a_session_whose_process_died_can_be_read(tmp_path):
         playlist, _, words = hls_words(base)
         assert not playlist.is_endlist
         assert words == SPOKEN[: len(words)]
+
+
+def test_what_was_listed_stays_when_a_left_session_is_finished(tmp_path):
+    """However old its log is, a killed session is not closed before the server has settled what it sent."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    limits = SessionLimits(resume_window_ms=1_000)
+    with (
+        live_server(ScriptedEngine(WORDS), WORDS, logs=before, limits=limits) as running,
+        connect(running.url) as client,
+    ):
+        client.send(json.dumps(START))
+        session = json.loads(client.recv())["session"]
+        send(client, AUDIO[:110])
+        client.send(json.dumps({"type": "ping"}))
+        while json.loads(client.recv(timeout=5))["type"] != "pong":
+            pass
+        shutil.copytree(before, after)  # as kill -9 leaves it
+    os.utime(after / session / "events.jsonl", (1, 1))
+    with live_server(ScriptedEngine(WORDS), WORDS, logs=after, limits=limits) as running:
+        base = f"{address(running)}/{session}"
+        assert httpx.get(base).json()["state"] == "resumable"
+        early, early_texts, early_words = hls_words(base)
+        assert not early.is_endlist
+        httpx.get(f"{base}/captions.vtt", params={"follow": "true"}, timeout=30)  # goes on until the session is closed
+        assert httpx.get(base).json()["state"] == "closed"
+        late, late_texts, words = hls_words(base)
+        assert late.is_endlist
+        assert late_texts[: len(early_texts)] == early_texts
+        assert words[:18] == SPOKEN[:18]
+        assert len(words) > len(early_words)
 
 
 def test_what_is_refused_says_why(server):

@@ -38,7 +38,7 @@ class Reader:
 
     def read(self) -> None:
         self._write()
-        self.record.update(Standing.of(self._simulation.session), 0.0)
+        self.record.update(Standing.of(self._simulation.session))
         sure = self.record.sure_ms
         count = hls.segments_listed(sure, self.record.duration_ms)
         now = [hls.media_segment(self.record.cues, number) for number in range(count)]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import threading
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,11 +26,15 @@ from speechlane.live.config import SessionHead
 from speechlane.live.log import read_log
 from speechlane.live.states import State
 from speechlane.runtime.live_hub import LiveHub
+from speechlane.runtime.session_files import SPOOL
 from speechlane.runtime.session_log import NAME
 from speechlane.transcript import Segment, Transcript, Word
 
 MAX_WORDS = 400_000
 """Words kept in memory over all sessions, about 100 MB; of one session more are kept while it is read."""
+
+THREADS = 2
+"""Logs read at a time, in threads of their own: live sessions decode and score in the others."""
 
 _ID = re.compile(r"ses_[0-9a-f]{24}")
 _BLOCK = 1 << 20
@@ -77,7 +81,8 @@ class SessionRecord:
         """Samples received."""
         self.speech_ms = 0
         self.state = "open"
-        """``open``, ``finishing``, ``resumable`` (the client is gone and may come back) or ``closed``."""
+        """``open``, ``finishing``, ``resumable`` (the client is gone and may come back; whether or not it does, what it
+        sent is still to be settled) or ``closed``."""
         self.settled_ms = 0
         """No caption that is still to come has words before this."""
         self.lag_ms: int | None = None
@@ -116,26 +121,25 @@ class SessionRecord:
         language = languages.most_common(1)[0][0] if languages else None
         return Transcript(tuple(segments), self.duration_ms, language)
 
-    def update(self, running: Standing | None, now: float) -> None:
+    def update(self, running: Standing | None) -> None:
         """Read what is new.
 
         Args:
             running: where the session stands if it runs in this process, taken before this call: then every final
                 that its positions rest on is in the log.
-            now: the time of the file's clock, in seconds.
 
         Raises:
             OSError: the log cannot be read.
         """
+        left = (self._path.parent / SPOOL).is_dir()  # asked first: once it is gone nothing is added to the log
         for line in self._new_lines():
             self._take(line)
         if running is not None:
             self.state, self.settled_ms, self.lag_ms = running.state, running.settled_ms, running.lag_ms
             return
         self.lag_ms = None
-        resting = None if self._finished else self._resting()
-        age_s = now - self._path.stat().st_mtime
-        over = resting is None or resting.state is State.CLOSED or age_s * 1000 > self.head.limits.resume_window_ms
+        resting = self._resting() if left and not self._finished else None
+        over = resting is None or resting.state is State.CLOSED
         self.state = "closed" if over else "resumable"
         self.settled_ms = self.duration_ms if over or resting is None else position_to_ms(resting.safe)
 
@@ -174,24 +178,44 @@ class SessionRecord:
         """The core as the log left it: its process is gone, and what it had settled follows from its events."""
         if self._at_rest is None or self._at_rest[0] != self._offset:
             core = Session(self.head)
-            with self._path.open(encoding="utf-8") as log:
-                for item in read_log(log):
-                    if not isinstance(item, str | SessionHead):
-                        core.receive(item)
+            for item in read_log(self._whole_lines()):
+                if not isinstance(item, str | SessionHead):
+                    core.receive(item)
             self._at_rest = (self._offset, core)
         return self._at_rest[1]
+
+    def _whole_lines(self) -> Iterator[str]:
+        """The lines that were taken: what is behind them may be cut, or tell more than the captions taken so far."""
+        read = 0
+        with self._path.open("rb") as log:
+            while read < self._offset:
+                line = log.readline()
+                read += len(line)
+                yield line.decode("utf-8", errors="replace")
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One session's record, read by one at a time; None until it was read."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    record: SessionRecord | None = None
 
 
 class LiveRecords:
     """The records of all sessions under ``logs``, each tenant's own alone."""
 
-    def __init__(self, logs: Path | None, hub: LiveHub, clock: Callable[[], float] = time.time) -> None:
-        self._logs, self._hub, self._clock = logs, hub, clock
-        self._records: OrderedDict[str, tuple[SessionRecord, threading.Lock]] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, logs: Path | None, hub: LiveHub) -> None:
+        self._logs, self._hub = logs, hub
+        self._readings: OrderedDict[str, _Reading] = OrderedDict()
+        self._threads = ThreadPoolExecutor(THREADS, "records")
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def read(self, tenant: str, session: str, make: Callable[[SessionRecord], T]) -> T:
-        """What ``make`` makes of a session's newest record, in a thread of its own.
+        """What ``make`` makes of a session's newest record, in a thread.
 
         Raises:
             NotFound: ``no_event_log`` where the server keeps none, ``unknown_session`` when there is none of this
@@ -205,45 +229,52 @@ class LiveRecords:
                 " operator to set event_log, or read the captions from the socket.",
                 field="session",
             )
-        core = self._hub.running(session)
-        standing = Standing.of(core) if core is not None else None
-        return await asyncio.to_thread(self._read, self._logs, tenant, session, standing, make)
-
-    def _read(
-        self, logs: Path, tenant: str, session: str, running: Standing | None, make: Callable[[SessionRecord], T]
-    ) -> T:
-        try:
-            record, lock = self._record(logs, session)
-            if record.head.tenant != tenant:
-                raise _unknown(session)
-            with lock:
-                record.update(running, self._clock())
-                made = make(record)
-        except FileNotFoundError as error:
-            raise _unknown(session) from error
-        except OSError as error:
-            raise StorageFailed(
-                "log_unreadable", f"The log of {session} cannot be read ({error.strerror}). Give the server access."
-            ) from error
-        self._forget()
-        return made
-
-    def _record(self, logs: Path, session: str) -> tuple[SessionRecord, threading.Lock]:
         if not _ID.fullmatch(session):  # it becomes part of a path
             raise _unknown(session)
-        with self._lock:
-            if session not in self._records:
-                self._records[session] = (SessionRecord(logs / session / NAME), threading.Lock())
-            self._records.move_to_end(session)
-            return self._records[session]
+        reading = self._readings.setdefault(session, _Reading())
+        self._readings.move_to_end(session)
+        # A reader that goes away leaves its turn to no other before the thread is done.
+        return await asyncio.shield(self._read(self._logs / session / NAME, reading, tenant, session, make))
+
+    async def _read(
+        self, path: Path, reading: _Reading, tenant: str, session: str, make: Callable[[SessionRecord], T]
+    ) -> T:
+        async with reading.lock:
+            core = self._hub.running(session)
+            standing = Standing.of(core) if core is not None else None
+            call = partial(_made, path, reading, tenant, standing, make)
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            except FileNotFoundError as error:
+                self._readings.pop(session, None)
+                raise _unknown(session) from error
+            except OSError as error:
+                raise StorageFailed(
+                    "log_unreadable", f"The log of {session} cannot be read ({error.strerror}). Give the server access."
+                ) from error
+            finally:
+                self._forget()
 
     def _forget(self) -> None:
         """Let go of the sessions that nobody has read for longest."""
-        with self._lock:
-            words = sum(1 + record.words for record, _ in self._records.values())
-            while words > MAX_WORDS and len(self._records) > 1:
-                _, (record, _) = self._records.popitem(last=False)
-                words -= 1 + record.words
+        words = sum(_weight(reading) for reading in self._readings.values())
+        while words > MAX_WORDS and len(self._readings) > 1:
+            _, reading = self._readings.popitem(last=False)
+            words -= _weight(reading)
+
+
+def _made(
+    path: Path, reading: _Reading, tenant: str, running: Standing | None, make: Callable[[SessionRecord], T]
+) -> T:
+    record = reading.record = reading.record or SessionRecord(path)
+    if record.head.tenant != tenant:
+        raise _unknown(record.head.session)
+    record.update(running)
+    return make(record)
+
+
+def _weight(reading: _Reading) -> int:
+    return 1 + (reading.record.words if reading.record is not None else 0)
 
 
 def _state(state: State, *, lost: bool) -> str:
