@@ -106,6 +106,18 @@ def test_keyterms_in_one_batch_do_not_mix(decoder: WhisperDecoder, jfk: Samples)
     assert "fellow-Americans" not in alone[1]
 
 
+@pytest.mark.parametrize("evil", ["<|startoftranscript|>", "<|endoftext|>", "<|startofprev|> x", "a<|notimestamps|>"])
+def test_keyterms_that_spell_control_tokens_spoil_no_batch(decoder: WhisperDecoder, jfk: Samples, evil: str) -> None:
+    """They are left out: the window and its neighbours in the batch read as if they had not been named."""
+    named = [DecodeRequest(jfk, PADDED, "en", keyterms=terms) for terms in ((evil, "Byron"), ("Byron",))]
+    assert decoder.batch_key(named[0]) == decoder.batch_key(named[1])
+    alone = decoder.decode_batch(named[1:])[0]
+    for heard in decoder.decode_batch(named):
+        assert heard.text == alone.text
+    only = DecodeRequest(jfk, PADDED, "en", keyterms=(evil,))
+    assert decoder.batch_key(only) == decoder.batch_key(DecodeRequest(jfk, PADDED, "en"))
+
+
 def test_keyterms_are_bounded(decoder: WhisperDecoder, jfk: Samples) -> None:
     """As many keyterms as a client may send leave room for the whole answer; the last of them have no weight."""
     names = ("fellow-Americans", *(f"Ouagadougou {number}" for number in range(99)))

@@ -99,7 +99,7 @@ class LiveClient:
         self._connection: ClientConnection | None = None
         self._heard = 0
         self._failures = 0
-        self._deadline: float | None = None
+        self._deadline: float | None = None  # stands until a durable message comes, or a connection that holds
         self._code: int | None = None
         self._reason = ""
 
@@ -221,7 +221,7 @@ class LiveClient:
                 raise self._session.lost(str(error)) from error
             over, self._reason = False, str(error)
         if asyncio.get_running_loop().time() - began > self._patience.most_retry_s:
-            self._failures = 0  # it held for a while
+            self._failures, self._deadline = 0, None  # it held for a while
         self._connection = None
         return over
 
@@ -240,10 +240,8 @@ class LiveClient:
         self._heard += 1
         message = _read(text)
         news = self._session.receive(message)
-        if message["type"] in {"session.started", "session.resumed"}:
-            self._deadline = None
         if "seq" in message and news:
-            self._failures = 0
+            self._failures, self._deadline = 0, None
         if news:
             self._inbox.put(message)
         self._work.set()

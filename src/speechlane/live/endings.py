@@ -64,15 +64,20 @@ def idle(limits: SessionLimits) -> Ending:
 
 
 def failed(pin: str, event: DecodeFailed | StreamFailed) -> SpeechlaneError:
-    """An engine fails, and has for too long, or for good."""
+    """An engine fails, and has for too long, or for good: asking this session again is of no use."""
     message = f"{pin}: {event.message}"
-    return OverCapacity(QUEUE_FULL, message) if event.code == QUEUE_FULL else EngineFailed("engine_failed", message)
+    if event.code == QUEUE_FULL:
+        return OverCapacity(QUEUE_FULL, message, retryable=False)
+    return EngineFailed("engine_failed", message, retryable=False)
 
 
 def stalled(pin: str, patience_ms: int) -> EngineFailed:
-    """An engine does not answer."""
+    """An engine does not answer, however often this session is taken up."""
     return EngineFailed(
-        "engine_stalled", f"{pin} has not answered for {patience_ms} ms. Try again later.", limit=patience_ms
+        "engine_stalled",
+        f"{pin} has not answered for {patience_ms} ms. Open a new session later.",
+        limit=patience_ms,
+        retryable=False,
     )
 
 

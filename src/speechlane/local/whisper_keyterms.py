@@ -16,11 +16,18 @@ MOST_TOKENS = 112
 
 
 def keyterm_tokens(keyterms: Sequence[str], vocabulary: Any) -> list[int]:
-    """The tokens of the first keyterms that fit, with commas between; ``vocabulary`` is a ``tokenizers.Tokenizer``."""
+    """The tokens of the first keyterms that fit, with commas between; ``vocabulary`` is a ``tokenizers.Tokenizer``.
+
+    A keyterm that spells a control token, as ``<|endoftext|>`` does, is left out: the tokenizer reads it as that token,
+    which would end the prompt or misplace its start, for all windows of the batch.
+    """
+    end_of_text = vocabulary.token_to_id("<|endoftext|>")  # text before it, control tokens and timestamps from it on
     tokens: list[int] = []
     for term in keyterms:
         text = ("," if tokens else "") + " " + " ".join(term.split())
         more = vocabulary.encode(text, add_special_tokens=False).ids
+        if any(token >= end_of_text for token in more):
+            continue
         if len(tokens) + len(more) > MOST_TOKENS:
             break
         tokens += more

@@ -11,7 +11,7 @@ from route_simulation import Plan, RouteSimulation
 
 from speechlane.engine import Priority
 from speechlane.live import events
-from speechlane.live.actions import Decode
+from speechlane.live.actions import Decode, Send
 
 pytestmark = pytest.mark.unit
 
@@ -63,6 +63,11 @@ def test_a_final_is_tried_again_with_growing_pauses_until_patience_ends():
     assert run.closed == 1011
     assert (run.messages[-1]["code"], run.messages[-1]["fault"]) == ("engine_failed", "engine")
     assert "no luck" in run.messages[-1]["message"]
+    again = run.session.receive(events.ConnectionResumed(run.at, 1, 0))
+    told = [action.message for action in again if isinstance(action, Send) and action.message["type"] == "error"]
+    assert [message["retryable"] for message in (run.messages[-1], *told)] == [False, False], (
+        "taken up again it is over"
+    )
 
 
 def test_an_answer_restores_all_patience():

@@ -1,0 +1,61 @@
+"""When the live client stops trying, and what it then says."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+from live_server import live_server, script
+from scripted_lane import ScriptedLane
+
+from speechlane.client import LiveClient, Patience
+from speechlane.engine.scripted import ScriptedEngine
+from speechlane.engine.scripted_audio import scripted_samples
+from speechlane.errors import EngineFailed, SessionLost
+from speechlane.live.config import SessionLimits
+
+pytestmark = pytest.mark.integration
+
+FLOATS = {"encoding": "pcm_f32le", "sample_rate": 16_000, "channels": 1}
+
+
+async def kinds(url, frames, seen, **options):
+    """Stream the frames and note the type of each message."""
+    async with asyncio.timeout(20), LiveClient(url, **options) as client:
+        async for message in client.stream(frames):
+            seen += [message["type"]]
+
+
+def test_a_session_that_breaks_off_whenever_it_is_resumed_is_given_up():
+    """Being resumed is no progress: without anything new the tries end with the window, and pauses grow meanwhile."""
+    lane = ScriptedLane(breaks=repeat((1, 1011)), window_s=0.5)
+
+    async def run():
+        async with lane.serving() as url:
+            await kinds(url, [b"x" * 250], [], patience=Patience(first_retry_s=0.01))
+
+    with pytest.raises(SessionLost, match="said_1011"):
+        asyncio.run(run())
+    assert 2 <= lane.resumed < 40
+
+
+def test_an_engine_that_failed_is_told_as_such():
+    """A session that could be resumed, and whose engine fails for good: the engine's own error, and no try after it."""
+    words = script(12)
+    samples = scripted_samples(0, words[-1].end + 24_000).tobytes()
+    engine = ScriptedEngine(words, failures=[EngineFailed("engine_failed", "The model is gone.", retryable=False)])
+    frames = [samples[start : start + 6_400] for start in range(0, len(samples), 6_400)]
+    seen: list[str] = []
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        live_server(engine, words, limits=SessionLimits(resume_window_ms=60_000), logs=Path(logs)) as server,
+        pytest.raises(EngineFailed, match="The model is gone"),
+    ):
+        url = server.url.replace("ws", "http").replace("/v1/live", "")
+        asyncio.run(kinds(url, frames, seen, audio=FLOATS, language="en"))
+    assert seen[0] == "session.started"
+    assert seen[-1] == "error"
+    assert "session.resumed" not in seen
