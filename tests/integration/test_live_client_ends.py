@@ -22,6 +22,11 @@ pytestmark = pytest.mark.integration
 FLOATS = {"encoding": "pcm_f32le", "sample_rate": 16_000, "channels": 1}
 
 
+def http(url: str) -> str:
+    """The server's address, of its live lane's."""
+    return url.replace("ws", "http").replace("/v1/live", "")
+
+
 async def kinds(url, frames, seen, **options):
     """Stream the frames and note the type of each message."""
     async with asyncio.timeout(20), LiveClient(url, **options) as client:
@@ -54,8 +59,7 @@ def test_an_engine_that_failed_is_told_as_such():
         live_server(engine, words, limits=SessionLimits(resume_window_ms=60_000), logs=Path(logs)) as server,
         pytest.raises(EngineFailed, match="The model is gone"),
     ):
-        url = server.url.replace("ws", "http").replace("/v1/live", "")
-        asyncio.run(kinds(url, frames, seen, audio=FLOATS, language="en"))
+        asyncio.run(kinds(http(server.url), frames, seen, audio=FLOATS, language="en"))
     assert seen[0] == "session.started"
     assert seen[-1] == "error"
     assert "session.resumed" not in seen
