@@ -101,7 +101,7 @@ def live_application(
                 limits=SessionLimits(max_frame_bytes=MAX_FRAME_BYTES, resume_window_ms=resume_window_ms),
                 max_sessions=max_sessions,
             )
-            hub.start()
+            await hub.start()
             stack.push_async_callback(hub.stop, 5)
             application.router.routes.append(WebSocketRoute("/v1/live", LiveDoor(hub, Authenticator({})).connect))
             yield

@@ -37,6 +37,7 @@ from speechlane.runtime.jobs import JobLimits, JobService
 from speechlane.runtime.live_hub import LiveHub
 from speechlane.runtime.live_load import LiveLoad
 from speechlane.runtime.live_records import LiveRecords
+from speechlane.runtime.live_retention import LiveRetention
 from speechlane.runtime.metrics import Metrics, ObservedRegistry
 from speechlane.server.app import create_app
 from speechlane.server.auth import Authenticator
@@ -191,7 +192,11 @@ async def _running(settings: Settings) -> AsyncIterator[_Running]:
         )
         metrics.watch(states=hub.states, engine=engine, level=lambda: load.level)
 
-        hub.start()
+        await hub.start()
+        if settings.live_retain_days:
+            retention = LiveRetention(folder.live, hub, settings.live_retain_days)
+            retention.start()
+            stack.push_async_callback(retention.aclose)
         records = LiveRecords(folder.live if settings.event_log else None, hub)
         stack.callback(records.close)
 

@@ -151,6 +151,7 @@ _RULES: dict[str, Rule] = {
     "max_job_duration_s": _whole(1, 7 * 86_400),
     "drain_s": _whole(0, 3_600),
     "resume_window_s": _whole(0, 86_400),
+    "live_retain_days": _whole(0, 36_500),
     "event_log": _switch,
     "event_audio": _switch,
     "log_level": _one_of("debug", "info", "warning", "error"),
@@ -191,6 +192,7 @@ class Settings:
     max_job_duration_s: int = 14_400
     drain_s: int = 10
     resume_window_s: int = 60
+    live_retain_days: int = 30
     event_log: bool = True
     event_audio: bool = False
     log_level: str = "info"

@@ -37,7 +37,7 @@ async def main(data: Path) -> None:
         limits=SessionLimits(resume_window_ms=30_000),
         max_sessions=100,
     )
-    hub.start()
+    await hub.start()
     app = Starlette(routes=[WebSocketRoute("/v1/live", LiveDoor(hub, Authenticator({})).connect)])
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"ready ws://127.0.0.1:{listener.getsockname()[1]}/v1/live", flush=True)  # noqa: T201 - the parent reads it

@@ -91,7 +91,7 @@ def live_server(
 
     @contextlib.asynccontextmanager
     async def lifespan(_app):
-        hub.start()
+        await hub.start()
         yield
         await hub.stop(5)
 

@@ -29,11 +29,18 @@ class LeftSessions:
         """This one was cut short just now."""
         self._sessions[session] = None
 
-    def start(self, window_s: float) -> None:
+    def __contains__(self, session: str) -> bool:
+        return session in self._sessions
+
+    async def start(self, window_s: float) -> None:
         """Find what other processes left; finish what nobody resumes within the window, in the background."""
-        self._sessions |= dict.fromkeys(sorted(spool.parent.name for spool in self._folder.glob(f"*/{SPOOL}")))
+        for session in await asyncio.to_thread(self._found):
+            self.add(session)
         if self._sessions:
             self._finishing = asyncio.create_task(self._finish(window_s))
+
+    def _found(self) -> list[str]:
+        return sorted(spool.parent.name for spool in self._folder.glob(f"*/{SPOOL}"))
 
     def stop(self) -> None:
         """Leave them for the next process."""

@@ -110,6 +110,10 @@ class LiveHub:
         cores = (driver.session for driver in self._running.values())
         return next((core for core in cores if core.head.session == session), None)
 
+    def holds(self, session: str) -> bool:
+        """Whether a session runs here, or was left and is to be taken up."""
+        return self.running(session) is not None or (self._left is not None and session in self._left)
+
     def check_ready(self) -> None:
         """Nothing, while new sessions are taken.
 
@@ -245,10 +249,10 @@ class LiveHub:
         except NotFound as problem:
             raise _unknown_session() from problem
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Find the sessions that another process left. Those that nobody resumes within the window are finished."""
         if self._left is not None:
-            self._left.start(self._limits.resume_window_ms / 1_000)
+            await self._left.start(self._limits.resume_window_ms / 1_000)
 
     def _driver_of(self, session: str) -> LiveDriver | None:
         return next(

@@ -26,7 +26,7 @@ from speechlane.live.config import SessionHead
 from speechlane.live.log import read_log
 from speechlane.live.states import State
 from speechlane.runtime.live_hub import LiveHub
-from speechlane.runtime.session_files import SPOOL
+from speechlane.runtime.session_files import SESSION_ID, SPOOL
 from speechlane.runtime.session_log import NAME
 from speechlane.transcript import Segment, Transcript, Word
 
@@ -36,7 +36,6 @@ MAX_WORDS = 400_000
 THREADS = 2
 """Logs read at a time, in threads of their own: live sessions decode and score in the others."""
 
-_ID = re.compile(r"ses_[0-9a-f]{24}")
 _BLOCK = 1 << 20
 _POSITION = re.compile(rb'\{"event":"AudioReceived","at":\d+,"position":(\d+)')
 _TOLD = re.compile(rb'\{"message":"\{\\"type\\":\\"(?:caption\.final|speech\.(?:started|ended)|session\.finished)\\"')
@@ -229,7 +228,7 @@ class LiveRecords:
                 " operator to set event_log, or read the captions from the socket.",
                 field="session",
             )
-        if not _ID.fullmatch(session):  # it becomes part of a path
+        if not SESSION_ID.fullmatch(session):  # it becomes part of a path
             raise _unknown(session)
         reading = self._readings.setdefault(session, _Reading())
         self._readings.move_to_end(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from speechlane.live.config import SessionHead
 from speechlane.live.events import Event
 from speechlane.runtime.session_log import SessionLog
 from speechlane.runtime.spool import AudioSpool
+
+SESSION_ID = re.compile(r"ses_[0-9a-f]{24}")
+"""What a session's folder is named."""
 
 PIECE_S = 8
 """Seconds of raw samples in a piece of the spool: whole frames of the speech gate too, whatever their length."""
