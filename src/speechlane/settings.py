@@ -91,21 +91,24 @@ def _origins(value: object) -> object:
 
 def _api_keys(value: object) -> object:
     if isinstance(value, str):
-        pairs = [item.strip().partition("=")[::2] for item in value.split(",") if item.strip()]
+        items = [item.strip() for item in value.split(",") if item.strip()]
+        if not all("=" in item for item in items):
+            raise _Refused("each key behind its tenant's name, as tenant=key,tenant2=key2", secret=True)
+        pairs = [item.partition("=")[::2] for item in items]
         if len(dict(pairs)) < len(pairs):
             raise _Refused("one key for each tenant; a tenant is named twice", secret=True)
         value = dict(pairs)
     if not isinstance(value, Mapping):
         raise _Refused("tenant names with their keys, as tenant=key,tenant2=key2", secret=True)
-    for tenant, key in value.items():
+    for number, (tenant, key) in enumerate(value.items(), start=1):  # a tenant's name may be a key gone astray
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(tenant)):
             raise _Refused("tenant names of 1 to 64 letters, digits, - and _, each followed by =key", 64, secret=True)
         if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z0-9._~+-]*", key):
             # What both a Bearer token (RFC 6750) and a WebSocket subprotocol (RFC 9110 token) may hold.
-            raise _Refused(f"a key for tenant {tenant} made of letters, digits and -._~+", secret=True)
+            raise _Refused(f"key number {number} letters, digits and -._~+ alone", secret=True)
         if len(key) < MINIMUM_KEY_CHARACTERS:
             raise _Refused(
-                f"a key of at least {MINIMUM_KEY_CHARACTERS} characters for tenant {tenant}, "
+                f"key number {number} at least {MINIMUM_KEY_CHARACTERS} characters, "
                 'such as python -c "import secrets; print(secrets.token_urlsafe(32))" prints',
                 MINIMUM_KEY_CHARACTERS,
                 secret=True,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from websockets.asyncio.server import serve
+from websockets.server import ServerProtocol
 
 from speechlane.cli.streaming import FRAME_BYTES, file_frames, stream
 from speechlane.client import LiveClient
@@ -131,6 +132,31 @@ def test_a_refusal_is_shown_and_then_raised(close_code, kind):
         asyncio.run(run())
     assert caught.value.code == "no_way"
     assert seen == ["error"]
+
+
+def test_a_refusal_that_comes_with_the_handshake_is_told():
+    """A server that refuses before the client has said a word, a missing key say, is told as such, not as a loss."""
+
+    async def refuse_at_once(reader, writer):
+        protocol = ServerProtocol()
+        while not (asked := protocol.events_received()):
+            protocol.receive_data(await reader.read(4_096))
+        protocol.send_response(protocol.accept(asked[0]))
+        protocol.send_text(b'{"type":"error","code":"key_required","message":"No key.","fault":"client"}')
+        protocol.send_close(4401)
+        writer.write(b"".join(protocol.data_to_send()))  # all of it in one piece
+        await reader.read()
+        writer.close()
+
+    async def run():
+        async with await asyncio.start_server(refuse_at_once, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with LiveClient(f"http://127.0.0.1:{port}") as client:
+                return [message async for message in client]
+
+    with pytest.raises(NotAuthenticated) as caught:
+        asyncio.run(asyncio.wait_for(run(), 20))
+    assert caught.value.code == "key_required"
 
 
 def test_a_connection_that_ends_without_a_word_is_told():

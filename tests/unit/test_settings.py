@@ -145,6 +145,8 @@ def test_keys_come_from_a_variable_or_a_table(tmp_path):
         f"acme={KEY},acme={OTHER_KEY}",
         f"acme={KEY},globex={KEY}",
         KEY,
+        f"{KEY}=",
+        f"acme={OTHER_KEY},{KEY}",
         f"a b={KEY}",
         f"acme={KEY}\N{SNOWMAN}",
         "acme=" + "k/" * 16,

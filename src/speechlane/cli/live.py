@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import click
 
 from speechlane.cli.common import DEFAULT_URL, key_option, readable_file
+
+
+class _Speed(click.FloatRange):
+    """A range that not-a-number is outside of, too: each comparison with it is false, so it passes click's own."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        speed = float(super().convert(value, param, ctx))
+        if math.isnan(speed):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return speed
 
 
 @click.command()
@@ -15,9 +29,7 @@ from speechlane.cli.common import DEFAULT_URL, key_option, readable_file
 @click.option("--url", envvar="SPEECHLANE_URL", default=DEFAULT_URL, show_default=True, help="The server.")
 @key_option
 @click.option("--language", default="auto", show_default=True, help='BCP-47 tag such as "en", or "auto" to detect.')
-@click.option(
-    "--speed", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Times real time."
-)
+@click.option("--speed", default=1.0, show_default=True, type=_Speed(0, 1_000, min_open=True), help="Times real time.")
 @click.option(
     "--keyterm", "keyterms", multiple=True, metavar="TERM", help="A name or term to listen for; repeat for more."
 )

@@ -227,7 +227,8 @@ class LiveClient:
 
     async def _converse(self, connection: ClientConnection) -> None:
         """Say and hear, until the connection ends with ConnectionClosed."""
-        helpers = [self._begin(self._speak(connection)), self._begin(self._watch(connection))]
+        hello = self._session.hello()  # before anything is heard: a refusal may have come with the handshake
+        helpers = [self._begin(self._speak(connection, hello)), self._begin(self._watch(connection))]
         try:
             while True:
                 self._hear(await connection.recv())
@@ -248,9 +249,9 @@ class LiveClient:
         if self._session.has_room:
             self._room.set()
 
-    async def _speak(self, connection: ClientConnection) -> None:
+    async def _speak(self, connection: ClientConnection, hello: str) -> None:
         """Send what is there to send; a ping when there is nothing for long."""
-        await connection.send(self._session.hello())
+        await connection.send(hello)
         while True:
             self._work.clear()
             while frame := self._session.next():

@@ -27,8 +27,8 @@ OVER_CAPACITY = 4429
 class ClientSession:
     """One session over as many connections as it takes.
 
-    For each connection: send `hello`, give every message to `receive`, send what `next` returns, and ask `judge` what
-    its close means.
+    For each connection: take `hello` and send it, give every message to `receive`, send what `next` returns, and ask
+    `judge` what its close means.
     """
 
     def __init__(self, start: Mapping[str, object], *, server: str, max_unacknowledged: int) -> None:
@@ -70,7 +70,7 @@ class ClientSession:
     # --- one connection -----------------------------------------------------------------------------------------
 
     def hello(self) -> str:
-        """The first frame of a connection."""
+        """The first frame of a connection, to be asked for before any of its messages is received."""
         self._error = {}
         if self.id is None:
             self._outbound.rewind(self._outbound.safe)

@@ -27,7 +27,8 @@ class Authenticator:
 
     Args:
         keys: tenant -> key; none at all means that every call is tenant ``default``'s, from this machine alone.
-        allowed_origins: web origins (``https://captions.example.org``) that may call although no keys are set.
+        allowed_origins: web origins (``https://captions.example.org``) whose pages may call. With keys, none at all
+            means any page that has a key; without keys, pages of this machine may call, too.
     """
 
     def __init__(self, keys: Mapping[str, str], allowed_origins: Collection[str] = ()) -> None:
@@ -64,6 +65,14 @@ class Authenticator:
         if not self._keys:
             self._check_local(connection.headers)
             return DEFAULT_TENANT
+        origin = connection.headers.get("origin")
+        if self._allowed_origins and origin is not None and origin not in self._allowed_origins:
+            raise NotAuthenticated(
+                "origin_refused",
+                f"Pages of {origin[:200]!r} may not call this server. Ask the operator to add the origin to"
+                " allowed_origins.",
+                field="origin",
+            )
         if key is None:
             raise NotAuthenticated(
                 "key_required", "This server wants a key. Send it as Authorization: Bearer KEY.", field="authorization"
@@ -82,8 +91,8 @@ class Authenticator:
         if origin is not None and origin not in self._allowed_origins and not _is_local(origin):
             raise NotAuthenticated(
                 "origin_refused",
-                f"Pages of {origin!r} may not call this server: it has no keys and serves this machine alone. Add the"
-                " origin to allowed_origins, or set api_keys.",
+                f"Pages of {origin[:200]!r} may not call this server: it has no keys and serves this machine alone. Add"
+                " the origin to allowed_origins, or set api_keys.",
                 field="origin",
             )
         host = headers.get("host", "")

@@ -36,6 +36,8 @@ def test_help_names_every_command_and_loads_nothing_heavy():
         (["live"], 2, "Give either a FILE or --mic."),
         (["live", "no-such-file.wav"], 2, "does not exist"),
         (["live", "--speed", "0", __file__], 2, "0.0 is not in the range"),
+        (["live", "--speed", "nan", __file__], 2, "'nan' is no number"),
+        (["live", "--speed", "inf", __file__], 2, "inf is not in the range"),
         (["transcribe"], 2, "Missing argument"),
         (["transcribe", "--format", "doc", __file__], 2, "is not one of"),
         (["serve", "--port", "70000"], 2, "error: --port is '70000'; give a whole number from 0 to 65535."),

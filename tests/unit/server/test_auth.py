@@ -108,7 +108,18 @@ def test_without_keys_local_and_allowed_pages_may_call() -> None:
         assert authenticator.websocket_tenant(socket(origin=origin)) == "default"
 
 
-def test_with_keys_host_and_origin_do_not_matter() -> None:
-    """A key is not sent by a browser on its own, so it alone decides."""
+def test_with_keys_and_allowed_origins_other_pages_are_refused() -> None:
+    """A key in a page from elsewhere does not help it; a program, which sends no Origin, needs its key alone."""
+    authenticator = Authenticator(KEYS, ["https://captions.example.org"])
+    key = "speechlane.key.blue-key-blue-key"
+    for origin in ("https://evil.example", "null", "http://localhost:3000"):
+        with refused("origin_refused"):
+            authenticator.websocket_tenant(socket(key, origin=origin))
+    assert authenticator.websocket_tenant(socket(key, origin="https://captions.example.org")) == "blue"
+    assert authenticator.websocket_tenant(socket(key)) == "blue"
+
+
+def test_with_keys_alone_host_and_origin_do_not_matter() -> None:
+    """A key is not sent by a browser on its own, so it alone decides where no origins are named."""
     call = request(host="speech.example.org", origin="https://app.example", authorization="Bearer red-key-red-key-red")
     assert Authenticator(KEYS).http_tenant(call) == "red"
