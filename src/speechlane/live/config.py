@@ -95,6 +95,8 @@ class LivePolicy:
     no_speech_probability: float = 0.6
     """Over this a window without settled words held no speech. Of tiny.en: real clips gave 0.32 at most, noise, hum,
     clicks, chords and silence 0.83 at least. Whisper's rule also wants a low log-probability, which " You" lacks."""
+    words_per_second: int = 8
+    """More, and one on top, nobody says: the fastest speakers reach 7."""
     tokens_per_second: int = 15
     """Bound of an answer's length, with a few tokens on top: fast speech has 6 to 8 tokens a second, a loop no end."""
 

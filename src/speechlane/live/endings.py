@@ -23,6 +23,21 @@ FINISHED = Ending(1000, "finished")
 LOST = Ending(1000, "connection lost")
 
 
+MAX_FLUSHES = 1_000
+"""Flushes that may wait for their answer in one session."""
+
+FLOODED = Ending(
+    1008,
+    "too many flushes",
+    InvalidInput(
+        "too_many_flushes",
+        f"More than {MAX_FLUSHES} audio.flush wait for their answers. Wait for audio.flushed before sending more.",
+        field="audio.flush",
+        limit=MAX_FLUSHES,
+    ),
+)
+
+
 def restarting(*, resumable: bool) -> OverCapacity:
     """What a client is told whose session the server's stop interrupts."""
     step = "Resume the session once the server is back." if resumable else "Open a new session for what comes."

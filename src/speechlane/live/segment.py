@@ -160,8 +160,13 @@ class OpenSegment:
     def behind_stable(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...]:
         """The words of a decode behind those that stand, which are shown as they are, however it reads them now.
 
-        Where it reads them alike (case, punctuation and the parting into words apart), by the text; else by time.
+        None where nobody could have said so many.
         """
+        behind = self._behind_stable(words)
+        return () if self._too_fast(behind) else behind
+
+    def _behind_stable(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...]:
+        """Where it reads them alike (case, punctuation and the parting into words apart), by the text; else by time."""
         stands, read = folded(text_of(self.stable)), ""
         for count, word in enumerate(words):
             if read == stands and folded(word.text):
@@ -169,12 +174,23 @@ class OpenSegment:
             read += folded(word.text)
         if read == stands:
             return ()
-        behind = [w for w in words if self.window_start + (w.start + w.end) // 2 >= self.stable_end]
-        if behind and folded(behind[0].text) == folded(self.stable[-1].text):
-            # Times waver by some hundredths of a second: this is the last word that stands, heard a little later.
-            near = self.window_start + behind[0].start < self.stable_end
-            behind = behind[1:] if near else behind
-        return tuple(behind)
+        # The last word that stands, heard about where it stood, if only as its beginning or longer: "need", "needed".
+        last = [
+            (abs(self.window_start + word.end - self.stable_end), count)
+            for count, word in enumerate(words, 1)
+            if _alike(word.text, self.stable[-1].text)
+        ]
+        if last and min(last)[0] <= _NEAR:
+            return tuple(words[min(last)[1] :])
+        return tuple(w for w in words if self.window_start + (w.start + w.end) // 2 >= self.stable_end)
+
+    def _too_fast(self, words: Sequence[HypothesisWord]) -> bool:
+        """Whether nobody could have said so many words in what was heard behind the stable ones: they are invented.
+
+        A sliver of a word, cut off by a flush or a break, makes the decoder write whole sentences.
+        """
+        heard = self.decoded_to - max(self.start, self.stable_end)
+        return sum(bool(folded(word.text)) for word in words) > 1 + self.policy.words_per_second * heard // SAMPLE_RATE
 
     def carry(
         self,
@@ -223,7 +239,14 @@ class OpenSegment:
         return placed
 
 
+_STEM = 3  # letters that tell one word's beginning from another word
 _NEAR = 8_000  # samples (0.5 s) by which two engines may differ on where a word ends
+
+
+def _alike(text: str, other: str) -> bool:
+    """Whether two words are the same, or one is the other's beginning of three letters at least."""
+    one, two = sorted((folded(text), folded(other)), key=len)
+    return one == two or (len(one) >= _STEM and two.startswith(one))
 
 
 def behind_overlap(

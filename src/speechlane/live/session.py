@@ -6,26 +6,14 @@ session owns every decision.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from speechlane.audio import SAMPLE_RATE, position_to_ms
 from speechlane.errors import InvalidInput, SpeechlaneError
-from speechlane.live import events, messages
+from speechlane.live import endings, events, messages
 from speechlane.live.actions import Action, Close, Resend
 from speechlane.live.config import SessionHead
-from speechlane.live.endings import (
-    FINISHED,
-    LOST,
-    Ending,
-    failed,
-    full,
-    idle,
-    keyterms_unsupported,
-    partial_sample,
-    restarting,
-    stalled,
-    too_long,
-)
 from speechlane.live.outbox import Outbox
 from speechlane.live.presence import Presence
 from speechlane.live.receipts import Receipts
@@ -49,8 +37,8 @@ class Session:
         self._position = 0
         self._acked_position = 0
         self._presence = Presence(head.limits)
-        self._flushes: list[tuple[str | None, list[int]]] = []
-        self._ending: Ending | None = None
+        self._flushes: deque[tuple[str | None, list[int]]] = deque()
+        self._ending: endings.Ending | None = None
 
     # --- what a driver may ask ---------------------------------------------------------------------------------
 
@@ -135,9 +123,9 @@ class Session:
                 self._out.send(messages.pong(event.id))
             case events.ProtocolBroken():
                 broken = InvalidInput(event.code, event.message, field=event.field)
-                self._end(event.at, Ending(1008, "protocol broken", broken))
+                self._end(event.at, endings.Ending(1008, "protocol broken", broken))
             case events.StorageFilled():
-                self._end(event.at, full(self.head.limits))
+                self._end(event.at, endings.full(self.head.limits))
             case events.LoadChanged():
                 if self._routes.pace.change(event, can_move=self._can_fail_over):
                     self._change_route(event.at, "overload")
@@ -162,7 +150,7 @@ class Session:
         for timeline in self._timelines:
             timeline.listen(at)
         if self.head.config.keyterms and not self._routes.current.capabilities.keyterms:
-            self._out.send(messages.warning(keyterms_unsupported(self._pin)))
+            self._out.send(messages.warning(endings.keyterms_unsupported(self._pin)))
 
     def _hear(self, event: events.AudioReceived) -> None:
         if not self.listening:
@@ -175,7 +163,7 @@ class Session:
         if self._position - self._acked_position >= self.head.limits.ack_every_ms * SAMPLE_RATE // 1000:
             self._acknowledge()
         if position_to_ms(self._position) >= self.head.limits.max_session_ms:
-            self._end(event.at, too_long(self.head.limits))
+            self._end(event.at, endings.too_long(self.head.limits))
 
     def _flush(self, event: events.FlushRequested) -> None:
         self._presence.active(event.at)
@@ -183,16 +171,18 @@ class Session:
             for timeline in self._timelines:
                 timeline.end_speech(event.at)
             self._flushes.append((event.id, [timeline.queued_to for timeline in self._timelines]))
+            if len(self._flushes) > endings.MAX_FLUSHES:
+                self._end(event.at, endings.FLOODED)
 
     def _finish(self, event: events.FinishRequested) -> None:
         if self.state is State.FINISHING:
             return
         if event.dropped_bytes:
-            problem = partial_sample(event.dropped_bytes, self.head.config.bytes_per_frame)
+            problem = endings.partial_sample(event.dropped_bytes, self.head.config.bytes_per_frame)
             self._out.send(messages.warning(problem))
-        self._end(event.at, FINISHED)
+        self._end(event.at, endings.FINISHED)
 
-    def _end(self, at: int, ending: Ending) -> None:
+    def _end(self, at: int, ending: endings.Ending) -> None:
         """Take no more audio, settle what was heard, then close."""
         if self.state is State.FINISHING:
             return
@@ -227,7 +217,7 @@ class Session:
     def _shut_down(self, at: int) -> None:
         """Settle what was heard, up to the next pause if there is one soon; a session that can be resumed goes on."""
         if not self.head.limits.resume_window_ms:
-            self._end(at, Ending(1012, "server restart", restarting(resumable=False)))
+            self._end(at, endings.Ending(1012, "server restart", endings.restarting(resumable=False)))
         elif self.state is State.OPEN:
             self._move(Turn.DRAIN)
             self._presence.drain(at)
@@ -235,7 +225,7 @@ class Session:
     def _engine_failed(self, event: events.DecodeFailed | events.StreamFailed) -> None:
         for timeline in self._timelines:
             if timeline.failed(event, self._patience) is False:
-                self._fail_over(event.at, failed(self._pin, event))
+                self._fail_over(event.at, endings.failed(self._pin, event))
                 return
 
     @property
@@ -272,14 +262,14 @@ class Session:
     def _deadline(self, at: int) -> None:
         due = {name for moment, name in self._deadlines() if moment <= at}
         if "engine" in due:
-            self._fail_over(at, stalled(self._pin, self._patience))
+            self._fail_over(at, endings.stalled(self._pin, self._patience))
         elif "retry" in due:
             for timeline in self._timelines:
                 timeline.retry(at)
         elif "lost" in due:
-            self._end(at, LOST)
+            self._end(at, endings.LOST)
         elif "idle" in due:
-            self._end(at, idle(self.head.limits))
+            self._end(at, endings.idle(self.head.limits))
         elif due & {"stall", "pause"}:
             for timeline in self._timelines:
                 timeline.end_speech(at)
@@ -292,13 +282,11 @@ class Session:
 
     def _report_settled(self) -> None:
         """Answer the flushes whose audio is settled; close when the end was asked for and all is settled."""
-        waiting = []
-        for flush_id, queued in self._flushes:
-            if all(line.settled or line.safe >= end for line, end in zip(self._timelines, queued, strict=True)):
-                self._out.send_durable(messages.audio_flushed(flush_id))
-            else:
-                waiting.append((flush_id, queued))
-        self._flushes = waiting
+        # Each reaches at least as far as those before it, so that the first that waits speaks for all behind it.
+        while self._flushes and all(
+            line.settled or line.safe >= end for line, end in zip(self._timelines, self._flushes[0][1], strict=True)
+        ):
+            self._out.send_durable(messages.audio_flushed(self._flushes.popleft()[0]))
         if self.state not in {State.FINISHING, State.DRAINING} or self._speaking:
             return
         if all(timeline.settled for timeline in self._timelines):
@@ -307,7 +295,7 @@ class Session:
                 self._close()
             else:
                 self._move(Turn.SETTLED)
-                self._out.send(messages.error(restarting(resumable=True)))
+                self._out.send(messages.error(endings.restarting(resumable=True)))
                 self._out.do(Close(1012, "server restart"))
 
     def _close(self) -> None:
@@ -326,7 +314,7 @@ class Session:
             )
         self._say_goodbye(ending)
 
-    def _say_goodbye(self, ending: Ending) -> None:
+    def _say_goodbye(self, ending: endings.Ending) -> None:
         if ending.problem is not None:
             self._out.send(messages.error(ending.problem))
         self._out.do(Close(ending.code, ending.reason))
@@ -338,7 +326,7 @@ class Session:
         for timeline in self._timelines:
             timeline.withdraw()
         self._move(Turn.BROKEN)
-        self._ending = Ending(1011, problem.code, problem)
+        self._ending = endings.Ending(1011, problem.code, problem)
         self._say_goodbye(self._ending)
 
     def _move(self, turn: Turn) -> None:

@@ -12,6 +12,7 @@ from speechlane.engine import Capabilities, Hypothesis, HypothesisWord, Priority
 from speechlane.live import Session, events
 from speechlane.live.actions import Close, Send, Withdraw
 from speechlane.live.config import SessionLimits
+from speechlane.live.endings import MAX_FLUSHES
 
 pytestmark = pytest.mark.unit
 
@@ -287,3 +288,16 @@ def test_a_context_that_silences_the_engine_costs_no_words(interim, silence):
     run = Simulation(Script(words, 220_000), silenced, config={"interim": interim}).run()
     assert any(ask.prefix for ask in run.asked)
     assert run.text.split() == [f"w{number}" for number in range(len(words))]
+
+
+def test_flushes_without_end_are_refused():
+    """More flushes than may wait for their answers end the session 1008, with the limit; the others are answered."""
+    run = Simulation(Script(sentence(words=12), 200_000), latency=lambda: 10_000)
+    for _ in range(60):
+        run.hear_block()
+    for number in range(MAX_FLUSHES + 1):
+        run._feed(events.FlushRequested(run.at, str(number)))
+    run.finish()
+    assert run.closed == 1008
+    assert (run.messages[-1]["code"], run.messages[-1]["limit"]) == ("too_many_flushes", MAX_FLUSHES)
+    assert len(run.of("audio.flushed")) == MAX_FLUSHES + 1

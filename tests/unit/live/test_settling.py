@@ -7,6 +7,9 @@ from dataclasses import replace
 import pytest
 from live_simulation import Script, Simulation, Spoken, honest
 
+from speechlane.engine import Hypothesis, HypothesisWord
+from speechlane.live import events
+
 pytestmark = pytest.mark.unit
 
 
@@ -77,3 +80,36 @@ def test_a_flush_does_not_wait_for_speech_that_is_not_confirmed_yet():
     run.run(flush_at=[run.position])
     kinds = [message["type"] for message in run.messages if message["type"] in {"audio.flushed", "caption.final"}]
     assert kinds == ["caption.final", "audio.flushed", "caption.final"]
+
+
+def test_a_word_that_grows_behind_its_settled_form_is_not_doubled():
+    """What stands as "need" and is heard as "needed" in the end is the same word: it stands, and comes once."""
+
+    def grows(ask, script):
+        heard = honest(ask, script)
+        late = ask.end > script.words[-1].end
+        words = [replace(word, text=" wordy") if late and word.text == " word" else word for word in heard.words]
+        return replace(heard, words=tuple(words))
+
+    words = [replace(word, text=" word" if number == 3 else word.text) for number, word in enumerate(speech(9))]
+    run = Simulation(Script(words, 160_000), grows).run()
+    assert run.of("caption.partial")[-1]["stable_text"].split()[3] == "word"
+    assert run.text == texts(words)
+
+
+def test_more_words_than_anybody_can_say_are_not_believed():
+    """A sliver of speech, cut off by a flush, gives no sentence."""
+
+    def invents(ask, script):
+        step = (ask.end - ask.start) // 6
+        text = ["Why", "do", "you", "think", "that", "?"]
+        words = [HypothesisWord(f" {word}", at * step, (at + 1) * step, 0.9) for at, word in enumerate(text)]
+        return Hypothesis(tuple(words), "en")
+
+    run = Simulation(Script([Spoken(" what", 16_000, 17_600)], 48_000), invents)
+    while run.position < 18_000:
+        run.hear_block()
+    run._feed(events.FlushRequested(run.at, "f"))
+    run.run()
+    assert run.of("audio.flushed") != []
+    assert run.text == ""
