@@ -198,7 +198,7 @@ class LiveDriver:
             self._abort(problem)
         except Exception:
             _LOGGER.exception("session %s failed", self._head.session)
-            self._abort(StorageFailed("internal_error", "The server failed. Open a new session and report the time."))
+            self._abort(SpeechlaneError("internal_error", "The server failed. Open a new session and report the time."))
         finally:
             self.reachable = False
             self._let_go()
@@ -342,6 +342,8 @@ class LiveDriver:
     def _abort(self, problem: SpeechlaneError, code: int = 1011) -> None:
         """What the core cannot know of, a full disk say, ends the session: told, never silent."""
         self._closed = self.broken = True
+        if self.resumable and isinstance(problem, StorageFailed):
+            problem.retryable = True  # what is stored is there; it can be taken up as soon as there is room
         self.outgoing.put(message := messages.error(problem), messages.encode(message))
         self.outgoing.close(code, problem.code)
         self._wake.set()

@@ -8,6 +8,7 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from pathlib import Path
 from speechlane.audio.format import AudioFormat, ContainerFormat
 from speechlane.audio.gate import GateSettings
 from speechlane.engine import Engine, SpeechGateModel, StreamingEngine
-from speechlane.errors import InvalidInput, NotFound, OverCapacity, SpeechlaneError
+from speechlane.errors import NotFound, OverCapacity, SpeechlaneError
 from speechlane.live import Session
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
 from speechlane.live.states import State
@@ -30,6 +31,7 @@ from speechlane.runtime.live_load import LiveLoad
 from speechlane.runtime.live_outgoing import Outgoing
 from speechlane.runtime.metrics import Metrics
 from speechlane.runtime.recovery import Restored, take_up
+from speechlane.runtime.resume_request import ResumeRequest
 from speechlane.runtime.session_files import SessionFiles
 from speechlane.runtime.session_meter import UNOBSERVED, SessionMeter
 
@@ -47,15 +49,6 @@ class StartRequest:
     audio: AudioFormat | ContainerFormat
     config: SessionConfig
     route: RouteRequest
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeRequest:
-    """A checked ``session.resume``."""
-
-    session: str
-    resume_token: str
-    after_seq: int
 
 
 class LiveHub:
@@ -196,17 +189,23 @@ class LiveHub:
             observer=SessionMeter(self._metrics, head, intake.received) if self._metrics is not None else UNOBSERVED,
             clock=self._clock,
         )
-        task = asyncio.create_task(driver.run(), name=head.session)
+        task = asyncio.create_task(self._drive(driver), name=head.session)
         self._running[task] = driver
         task.add_done_callback(self._ended)
         if self._load is not None:
             self._load.join(driver)
         return driver
 
+    async def _drive(self, driver: LiveDriver) -> None:
+        try:
+            await driver.run()
+        finally:
+            # At once: from now on a client finds it there or nowhere.
+            if self._left is not None and driver.broken and driver.resumable:
+                self._left.add(driver.session.head.session)  # what it stored can still be taken up
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         driver = self._running.pop(task)
-        if self._left is not None and driver.broken and driver.resumable:
-            self._left.add(driver.session.head.session)  # what it stored can still be taken up
         if self._load is not None:
             self._load.leave(driver)
         if self._metrics is not None:
@@ -225,29 +224,29 @@ class LiveHub:
         Raises:
             NotFound: ``unknown_session``: there is none of this tenant's, or the token is not its own.
             InvalidInput: ``after_seq`` was never sent.
-            OverCapacity: ``server_stopping``.
+            OverCapacity: ``server_stopping`` or ``server_restart``.
+            SpeechlaneError: ``retryable``: it could not be taken up now.
         """
         self.check_ready()
         driver = self._driver_of(ask.session)
+        if driver is not None and driver.broken:
+            await driver.ended.wait()  # cut short, and about to be left
+            driver = None
         if driver is not None:
             head: SessionHead | None = driver.session.head
         else:
             head = self._left.head(ask.session) if self._left is not None else None
-        if head is None or not _may_resume(head, tenant, ask):
-            raise _unknown_session()
+        if head is None or not ask.fits(head, tenant):
+            raise ask.unknown()
         if driver is None:
-            driver = await self._restored(head)
+            assert self._left is not None
+            try:
+                driver = await self._left.take_up(head)
+            except NotFound as problem:
+                raise ask.unknown() from problem
             self.check_ready()
-        if ask.after_seq > driver.session.last_seq:
-            raise _never_sent(ask.after_seq, driver.session.last_seq)
+        ask.check_sent(driver.session.last_seq)
         return driver, driver.resume(ask.after_seq)
-
-    async def _restored(self, head: SessionHead) -> LiveDriver:
-        assert self._left is not None
-        try:
-            return await self._left.take_up(head)
-        except NotFound as problem:
-            raise _unknown_session() from problem
 
     async def start(self) -> None:
         """Find the sessions that another process left. Those that nobody resumes within the window are finished."""
@@ -260,14 +259,20 @@ class LiveHub:
             None,
         )
 
-    async def _restore(self, head: SessionHead) -> LiveDriver:
+    async def _restore(self, head: SessionHead, replays: Executor) -> LiveDriver:
         at_hand = {engine.identity for engine in self._engines}
         for route in head.routes:
             if route.identity not in at_hand:
                 raise NotFound("engine_gone", f"It was begun with {route.identity.pin}. Serve that model to finish it.")
         assert self._logs is not None
         session, intake, files, restored = await take_up(
-            self._logs, head, gate=self._gate, registry=self._registry, keep_audio=self._keep_audio, now=self._now()
+            self._logs,
+            head,
+            gate=self._gate,
+            registry=self._registry,
+            keep_audio=self._keep_audio,
+            now=self._now(),
+            replays=replays,
         )
         return self._run(session, intake, files, restored)
 
@@ -289,7 +294,7 @@ class LiveHub:
         """
         self._stopping = True
         if self._left is not None:
-            self._left.stop()
+            await self._left.stop()
         loop = asyncio.get_running_loop()
         until = loop.time() + drain_s
         drivers, tasks = list(self._running.values()), list(self._running)
@@ -317,30 +322,3 @@ class LiveHub:
                 "gate_model": self._gate.version,
             }
         )
-
-
-def _may_resume(head: SessionHead, tenant: str, ask: ResumeRequest) -> bool:
-    token = head.resume_token
-    return (
-        token is not None
-        and head.tenant == tenant
-        and secrets.compare_digest(token.encode(), ask.resume_token.encode())
-    )
-
-
-def _unknown_session() -> NotFound:
-    return NotFound(
-        "unknown_session",
-        "There is no such session to resume, its time is over, or the token is another's. Send session.start.",
-        field="session",
-    )
-
-
-def _never_sent(after_seq: int, last_seq: int) -> InvalidInput:
-    return InvalidInput(
-        "invalid_field",
-        f"session.resume: after_seq is {after_seq}; the last message of the session is {last_seq}. Send the seq of the"
-        " last message that came.",
-        field="after_seq",
-        limit=last_seq,
-    )

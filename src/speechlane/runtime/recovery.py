@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from speechlane.audio import SAMPLE_RATE
 from speechlane.audio.format import BYTES_PER_SAMPLE, AudioFormat, ContainerFormat
 from speechlane.engine import SpeechGateModel
-from speechlane.errors import Conflict, InvalidAudio, InvalidInput, SpeechlaneError, StorageFailed
+from speechlane.errors import Conflict, InvalidAudio, InvalidInput, SpeechlaneError
 from speechlane.live import Session, events
 from speechlane.live.actions import RecordChunk, Release, Send
 from speechlane.live.config import SessionHead
@@ -66,18 +67,19 @@ async def take_up(
     registry: Registry,
     keep_audio: bool,
     now: datetime,
+    replays: Executor,
 ) -> tuple[Session, Intake, SessionFiles, Restored]:
-    """The parts of a driver for a session that was left, ready to go on.
+    """The parts of a driver for a session that was left, ready to go on. ``replays``: whose threads replay the log.
 
     Raises:
         InvalidInput: ``broken_log``.
         Conflict: ``log_diverges``: this version of the core decides otherwise than the one that wrote the log, or the
-            registry holds other records.
-        StorageFailed: the log or the stored audio cannot be used, or ends before what was heard.
+            registry holds other records; ``spool_incomplete``: the stored audio ends before what was heard.
+        StorageFailed: the log or the stored audio cannot be used now.
     """
     files = SessionFiles(folder, head, keep_audio=keep_audio, fresh=False)
     try:
-        history = await asyncio.to_thread(_replayed, files.log.path)
+        history = await asyncio.get_running_loop().run_in_executor(replays, _replayed, files.log.path)
         files.log.write_missing(history.unwritten)
         stored = {record.chunk_id for record in await registry.chain(head.tenant, session=head.session)}
         for record in history.records:
@@ -153,7 +155,7 @@ def _intake(head: SessionHead, history: _History, files: SessionFiles, gate: Spe
     config, spool = head.config, files.spool
     assert spool is not None, "a session is left only where its audio is stored"
     if spool.end < history.received_bytes and history.session.state is not State.CLOSED:
-        raise StorageFailed(
+        raise Conflict(
             "spool_incomplete",
             f"{spool.end} bytes of the session's audio are stored, and {history.received_bytes} were heard. Its log"
             " stands as it is.",

@@ -139,8 +139,8 @@ class SessionLog:
     def _failed(self, error: OSError) -> StorageFailed:
         return StorageFailed(
             "log_unwritable",
-            f"The session's log {self.path} cannot be written ({error.strerror}). "
-            "Make room or give the server write access to its data folder, then open a new session.",
+            f"The session's log {self.path} cannot be written or read ({error.strerror}). Make room or give the server"
+            " access to its data folder, then resume the session, or open one where there is none to resume.",
         )
 
     def close(self) -> None:

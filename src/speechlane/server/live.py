@@ -23,8 +23,9 @@ from speechlane.errors import (
 )
 from speechlane.live import messages
 from speechlane.runtime.live_driver import LiveDriver
-from speechlane.runtime.live_hub import LiveHub, ResumeRequest, StartRequest
+from speechlane.runtime.live_hub import LiveHub, StartRequest
 from speechlane.runtime.live_outgoing import Outgoing
+from speechlane.runtime.resume_request import ResumeRequest
 from speechlane.server.auth import Authenticator
 from speechlane.server.live_head import read_channels
 from speechlane.server.live_schema import Finish, Flush, Ping, read_control, read_start

@@ -11,7 +11,8 @@ from speechlane.audio.format import CONTAINERS, AudioFormat, ContainerFormat
 from speechlane.errors import InvalidInput
 from speechlane.live.config import SessionConfig
 from speechlane.router import RouteRequest
-from speechlane.runtime.live_hub import ResumeRequest, StartRequest
+from speechlane.runtime.live_hub import StartRequest
+from speechlane.runtime.resume_request import ResumeRequest
 from speechlane.server.strict_json import read_json
 from speechlane.transcript import normalize_language
 
