@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from speechlane.engine.scripted import ScriptedEngine
 from speechlane.engine.scripted_audio import scripted_samples
 from speechlane.live.config import SessionLimits
+from speechlane.runtime.scripted_stream import ScriptedStreamingEngine
 
 pytestmark = pytest.mark.integration
 
@@ -95,6 +96,7 @@ def test_readers_join_while_a_session_is_live_and_after_it(server):
             pass
     state = httpx.get(base).json()
     assert (state["state"], state["duration_ms"]) == ("closed", SAMPLES // 16)
+    assert state["route"]["model"] == "script"
     whole = httpx.get(f"{base}/transcript", params={"format": "json"}).json()
     assert "partial" not in whole
     assert spoken(segment["text"] for segment in whole["segments"]) == SPOKEN
@@ -226,6 +228,17 @@ def test_what_was_listed_stays_when_a_left_session_is_finished(tmp_path):
         assert late_texts[: len(early_texts)] == early_texts
         assert words[:18] == SPOKEN[:18]
         assert len(words) > len(early_words)
+
+
+def test_the_state_says_which_route_is_in_force(tmp_path):
+    """Behind a failover it is the one that took over."""
+    engines = [ScriptedStreamingEngine(WORDS, fails_at=WORDS[3].end), ScriptedEngine(WORDS)]
+    with live_server(engines, WORDS, logs=tmp_path, limits=SessionLimits(failover_ms=400)) as running:
+        messages, _ = converse(running.url, [START, *AUDIO, FINISH])
+        (change,) = [message for message in messages if message["type"] == "route.changed"]
+        state = httpx.get(f"{address(running)}/{messages[0]['session']}").json()
+    assert state["route"] == change["to"] != messages[0]["route"]
+    assert len(state["engines"]) == 2
 
 
 def test_what_is_refused_says_why(server):

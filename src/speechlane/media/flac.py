@@ -78,6 +78,7 @@ def _frame(source: ByteSource, sample_bits: int) -> Waiting:
     longest = 2 * (header.samples * sample_bits // 8 + _HEADER_MAX)  # twice what it takes without compression
     sync = source.view(0, 2)
     at = 2
+    checksum = _Checksum()
     while True:
         at = source.find(sync, at)
         if at < 0:
@@ -90,13 +91,25 @@ def _frame(source: ByteSource, sample_bits: int) -> Waiting:
             continue
         if len(source) > longest:
             raise invalid_audio("The FLAC is damaged: no frame begins where the one before it must have ended.")
-        if source.flushing and _crc16(source.view(0, len(source))) == 0:
+        if source.flushing and checksum.holds(source):
             break
         try:
             yield from source.more()
         except EndOfStreamError:
             break
     return (yield from source.read(len(source)))
+
+
+class _Checksum:
+    """The checksum of a frame that is still coming: however many flushes ask, no byte is gone over twice."""
+
+    def __init__(self) -> None:
+        self._crc = self._seen = 0
+
+    def holds(self, source: ByteSource) -> bool:
+        """Whether what has come of the frame is whole."""
+        self._crc, self._seen = _crc16(source.view(self._seen, len(source)), self._crc), len(source)
+        return self._crc == 0
 
 
 def _read_header(data: bytes) -> _FrameHeader | None:
@@ -131,9 +144,9 @@ def _crc8(data: bytes) -> int:
     return crc
 
 
-def _crc16(data: bytes) -> int:
-    """0 over a frame with its checksum: x^16 + x^15 + x^2 + 1."""
-    crc, table = 0, _table(16, 0x8005)
+def _crc16(data: bytes, crc: int = 0) -> int:
+    """0 over a frame with its checksum: x^16 + x^15 + x^2 + 1. ``crc``: that of what stands before ``data``."""
+    table = _table(16, 0x8005)
     for byte in data:
         crc = (crc << 8 & 0xFFFF) ^ table[crc >> 8 ^ byte]
     return crc

@@ -13,7 +13,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +37,9 @@ THREADS = 2
 
 _BLOCK = 1 << 20
 _POSITION = re.compile(rb'\{"event":"AudioReceived","at":\d+,"position":(\d+)')
-_TOLD = re.compile(rb'\{"message":"\{\\"type\\":\\"(?:caption\.final|speech\.(?:started|ended)|session\.finished)\\"')
+_TOLD = re.compile(
+    rb'\{"message":"\{\\"type\\":\\"(?:caption\.final|route\.changed|speech\.(?:started|ended)|session\.(?:started|finished))\\"'
+)
 _PIECES = re.compile(r"\s*\S+\s*?")
 
 T = TypeVar("T")
@@ -84,6 +85,8 @@ class SessionRecord:
         sent is still to be settled) or ``closed``."""
         self.settled_ms = 0
         """No caption that is still to come has words before this."""
+        self.route: dict[str, Any] | None = None
+        """The one in force, as `session.started` and `route.changed` tell it; None before the first."""
         self.lag_ms: int | None = None
         """Speech that no decode has seen yet; None of a session that does not run here."""
         self._speaking: dict[int, int] = {}
@@ -165,6 +168,10 @@ class SessionRecord:
                 self._speaking[channel] = message["at_ms"]
             case "speech.ended":
                 self.speech_ms += max(0, message["at_ms"] - self._speaking.pop(channel, message["at_ms"]))
+            case "session.started":
+                self.route = message["route"]
+            case "route.changed":
+                self.route = message["to"]
             case "session.finished":
                 self._finished = True
             case "caption.final" if message["text"]:
@@ -235,15 +242,18 @@ class LiveRecords:
         # A reader that goes away leaves its turn to no other before the thread is done.
         return await asyncio.shield(self._read(self._logs / session / NAME, reading, tenant, session, make))
 
+    async def apart(self, call: Callable[..., T], *args: object) -> T:
+        """Call what a reader asks for in the threads of the readers."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+
     async def _read(
         self, path: Path, reading: _Reading, tenant: str, session: str, make: Callable[[SessionRecord], T]
     ) -> T:
         async with reading.lock:
             core = self._hub.running(session)
             standing = Standing.of(core) if core is not None else None
-            call = partial(_made, path, reading, tenant, standing, make)
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+                return await self.apart(_made, path, reading, tenant, standing, make)
             except FileNotFoundError as error:
                 self._readings.pop(session, None)
                 raise _unknown(session) from error

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from speechlane.captions import FORMATS, hls, render, transcript_to_dict, webvtt
 from speechlane.errors import InvalidInput, NotFound
 from speechlane.live.config import SessionHead
 from speechlane.live.manifest import session_manifest
-from speechlane.provenance import Registry
+from speechlane.provenance import ChunkRecord, Registry
 from speechlane.runtime.live_hub import LiveHub
 from speechlane.runtime.live_records import LiveRecords, SessionRecord
 from speechlane.server.auth import Authenticator
@@ -70,8 +70,7 @@ def live_outputs_router(
         query_of(request)
         head, duration_ms, outputs = await records.read(tenant, session, _made)
         chain = await registry.chain(tenant, session=session)
-        manifest = session_manifest(head, records=chain, duration_ms=duration_ms, outputs=outputs)
-        return JSONResponse(manifest, headers={"Cache-Control": "no-store"})
+        return await records.apart(_manifest, head, chain, duration_ms, outputs)
 
     @router.get("/{session}/captions.vtt", response_class=Response)
     async def get_captions(request: Request, session: str) -> Response:
@@ -117,6 +116,7 @@ def _described(record: SessionRecord) -> dict[str, object]:
         "started_at": head.started_at,
         "language": head.config.language,
         "metadata": head.config.metadata,
+        "route": record.route,
         "engines": [route.identity.pin for route in head.routes],
         "duration_ms": record.duration_ms,
         "speech_ms": record.speech_ms,
@@ -186,6 +186,13 @@ def _made(record: SessionRecord) -> tuple[SessionHead, int, dict[str, dict[str, 
         body, _ = _body(record, file_format)
         outputs[f"transcript.{file_format}"] = {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
     return record.head, record.duration_ms, outputs
+
+
+def _manifest(
+    head: SessionHead, chain: Sequence[ChunkRecord], duration_ms: int, outputs: dict[str, dict[str, Any]]
+) -> Response:
+    manifest = session_manifest(head, records=chain, duration_ms=duration_ms, outputs=outputs)
+    return JSONResponse(manifest, headers={"Cache-Control": "no-store"})
 
 
 class _Following:

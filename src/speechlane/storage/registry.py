@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -59,8 +60,9 @@ class SqlRegistry:
     async def chain(self, tenant: str, *, session: str | None = None, job: str | None = None) -> Sequence[ChunkRecord]:
         query = select(chunks.c.record).where(chunks.c.tenant == tenant, chunks.c.chain == chain_name(session, job))
         async with self._database.reading() as connection:
-            rows = await connection.scalars(query.order_by(chunks.c.chunk_index))
-            return [ChunkRecord.from_fields(json.loads(row)) for row in rows]
+            rows = (await connection.scalars(query.order_by(chunks.c.chunk_index))).all()
+        # Hours of captions are thousands of records, 30 us each: live sessions do not wait for them.
+        return await asyncio.to_thread(_read_records, rows)
 
     async def search(self, tenant: str, query: ChunkQuery) -> tuple[Sequence[ChunkRecord], str | None]:
         check_query(query)
@@ -70,6 +72,10 @@ class SqlRegistry:
         page = rows[: query.limit]
         records = [ChunkRecord.from_fields(json.loads(row.record)) for row in page]
         return records, str(page[-1].row) if len(rows) > len(page) else None
+
+
+def _read_records(rows: Sequence[str]) -> list[ChunkRecord]:
+    return [ChunkRecord.from_fields(json.loads(row)) for row in rows]
 
 
 def _filtered(tenant: str, query: ChunkQuery) -> Select[tuple[int, str]]:

@@ -12,6 +12,7 @@ from containers import ENCODINGS, decode, encode, recording, tone
 
 from speechlane.audio import AudioFormat, StreamDecoder
 from speechlane.audio.format import ContainerFormat
+from speechlane.media import flac
 from speechlane.media.streaming import ContainerDecoder
 
 pytestmark = pytest.mark.unit
@@ -140,6 +141,19 @@ def test_a_flac_frame_waits_for_the_next_or_a_flush():
     assert 0 < len(late) <= 4_096
     assert early + len(late) == 16_000
     assert len(decoder.finish().samples[0]) == 0
+
+
+def test_flushes_amid_a_frame_cost_no_more_than_its_bytes(monkeypatch):
+    """However often a client flushes while a frame is half there, its checksum goes over each byte once."""
+    data = encode("flac", tone(48_000, 1), 48_000)
+    seen, crc16 = [], flac._crc16
+    monkeypatch.setattr(flac, "_crc16", lambda part, crc: seen.append(len(part)) or crc16(part, crc))
+    decoder = ContainerDecoder(ContainerFormat("flac"), timelines=1)
+    for end in range(0, len(data), 500):
+        list(decoder.pieces(data[end : end + 500]))
+        for _ in range(20):
+            decoder.flush()
+    assert sum(seen) <= len(data)
 
 
 def test_a_flush_amid_a_frame_changes_nothing():
