@@ -1,4 +1,4 @@
-"""When the live client stops trying, and what it then says."""
+"""The live client held against real limits: frames that are too large, and when it stops trying."""
 
 from __future__ import annotations
 
@@ -63,3 +63,13 @@ def test_an_engine_that_failed_is_told_as_such():
     assert seen[0] == "session.started"
     assert seen[-1] == "error"
     assert "session.resumed" not in seen
+
+
+def test_frames_are_no_longer_than_the_server_takes():
+    """A server with a low `max_frame_bytes` is sent smaller frames, from the first on; no connection is lost."""
+    words = script(6)
+    samples = scripted_samples(0, words[-1].end + 24_000).tobytes()
+    seen: list[str] = []
+    with live_server(ScriptedEngine(words), words, max_frame_bytes=2_000) as server:
+        asyncio.run(kinds(http(server.url), [samples], seen, audio=FLOATS, language="en"))
+    assert seen[-1] == "session.finished"

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 MAX_FRAME_BYTES = 1 << 16
-"""Longer pieces of audio are cut: servers limit the size of a frame, and may acknowledge part of a piece."""
+"""Longer pieces of audio are cut: a server may acknowledge part of a piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Outbound:
         self._waiting: deque[Frame] = deque()
         self._sent: deque[Frame] = deque()
         self._keeps = True
+        self.max_frame_bytes = MAX_FRAME_BYTES
+        """Longer frames of audio are cut when they are sent: what the server takes is known only then."""
         self.safe = 0
         """Bytes of audio that need not be sent again."""
         self.end = 0
@@ -62,6 +64,10 @@ class Outbound:
         if not self._waiting:
             return None
         frame = self._waiting.popleft()
+        if isinstance(frame.data, bytes) and len(frame.data) > self.max_frame_bytes:
+            cut = frame.end - len(frame.data) + self.max_frame_bytes
+            self._waiting.appendleft(frame.after(cut))
+            frame = Frame(frame.data[: self.max_frame_bytes], cut)
         if self._keeps or frame.answer:
             self._sent.append(frame)
         else:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechlane.client.address import refusal
-from speechlane.client.outbound import Frame, Outbound
+from speechlane.client.outbound import MAX_FRAME_BYTES, Frame, Outbound
 from speechlane.errors import SessionLost, SpeechlaneError
 
 Message = dict[str, Any]
@@ -37,7 +37,7 @@ class ClientSession:
         self._outbound = Outbound(max_unacknowledged)
         self._finish_asked = False
         self._last_seq = 0
-        self._behind: int | None = 0
+        self._behind: int | None = None
         self._error: Message = {}
         self._settled_ms: dict[int, int] = {}
         self._token: str | None = None
@@ -71,11 +71,10 @@ class ClientSession:
 
     def hello(self) -> str:
         """The first frame of a connection, to be asked for before any of its messages is received."""
-        self._error = {}
+        self._error, self._behind = {}, None
         if self.id is None:
             self._outbound.rewind(self._outbound.safe)
             return json.dumps(self._start)
-        self._behind = None
         return json.dumps(
             {
                 "type": "session.resume",
@@ -89,7 +88,8 @@ class ClientSession:
     def ready(self) -> bool:
         """What this client says may be sent.
 
-        After a resume only once all that it missed has come: answers among it need not be asked for again.
+        Not before the session is open, as its limits hold for what is sent. After a resume only once all that it missed
+        has come: answers among it need not be asked for again.
         """
         return self._behind is not None and self._last_seq >= self._behind
 
@@ -128,6 +128,9 @@ class ClientSession:
     def _started(self, message: Message) -> None:
         self.id, self._token = message["session"], message.get("resume_token")
         self.window_s = message.get("resume_window_s") or 0
+        self._behind = 0
+        longest = (message.get("limits") or {}).get("max_frame_bytes", MAX_FRAME_BYTES)
+        self._outbound.max_frame_bytes = min(longest, MAX_FRAME_BYTES)
         if not self.window_s:
             self._outbound.keep_nothing()
 

@@ -34,7 +34,8 @@ class Session:
             RoutedTimeline(head, channel, self._routes, self._out) for channel in range(head.config.timelines)
         ]
         self._receipts = Receipts(head.config, self._out)
-        self._position = 0
+        self.position = 0
+        """Samples heard."""
         self._acked_position = 0
         self._presence = Presence(head.limits)
         self._flushes: deque[tuple[str | None, list[int]]] = deque()
@@ -156,13 +157,13 @@ class Session:
         if not self.listening:
             return
         self._presence.heard(event.at)
-        self._position = event.position
+        self.position = event.position
         self._receipts.take(event)
         for timeline, scores in zip(self._timelines, event.scores, strict=True):
             timeline.hear(event.at, event.position, scores)
-        if self._position - self._acked_position >= self.head.limits.ack_every_ms * SAMPLE_RATE // 1000:
+        if self.position - self._acked_position >= self.head.limits.ack_every_ms * SAMPLE_RATE // 1000:
             self._acknowledge()
-        if position_to_ms(self._position) >= self.head.limits.max_session_ms:
+        if position_to_ms(self.position) >= self.head.limits.max_session_ms:
             self._end(event.at, endings.too_long(self.head.limits))
 
     def _flush(self, event: events.FlushRequested) -> None:
@@ -195,7 +196,7 @@ class Session:
 
     def _resume(self, event: events.ConnectionResumed) -> None:
         """Give a new connection what the client lacks: durable messages, then the newest partials."""
-        self._receipts.resume(event, self._position)
+        self._receipts.resume(event, self.position)
         self._out.do(Resend(event.after_seq, self._out.seq))
         for partial in self._out.partials.values():
             self._out.send(partial)
@@ -277,8 +278,8 @@ class Session:
     # --- the ways out ------------------------------------------------------------------------------------------
 
     def _acknowledge(self) -> None:
-        self._acked_position = self._position
-        self._receipts.acknowledge(self._position, self.safe)
+        self._acked_position = self.position
+        self._receipts.acknowledge(self.position, self.safe)
 
     def _report_settled(self) -> None:
         """Answer the flushes whose audio is settled; close when the end was asked for and all is settled."""
@@ -305,7 +306,7 @@ class Session:
         if ending.problem is None:
             self._out.send_durable(
                 messages.session_finished(
-                    duration_ms=position_to_ms(self._position),
+                    duration_ms=position_to_ms(self.position),
                     speech_ms=position_to_ms(sum(timeline.speech for timeline in self._timelines)),
                     segments=sum(timeline.numbered for timeline in self._timelines),
                     engines=list(self._out.engines),

@@ -178,7 +178,7 @@ class LiveHub:
     def _run(
         self, session: Session, intake: Intake, files: SessionFiles | None, restored: Restored | None = None
     ) -> LiveDriver:
-        head = session.head
+        head, metrics = session.head, self._metrics
         driver = LiveDriver(
             session,
             intake,
@@ -186,7 +186,7 @@ class LiveHub:
             registry=self._registry,
             files=files,
             restored=restored,
-            observer=SessionMeter(self._metrics, head, intake.received) if self._metrics is not None else UNOBSERVED,
+            observer=UNOBSERVED if metrics is None else SessionMeter(metrics, head, intake.received, session.position),
             clock=self._clock,
         )
         task = asyncio.create_task(self._drive(driver), name=head.session)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from speechlane.audio import SAMPLE_RATE
+from speechlane.audio import SAMPLE_RATE, position_to_ms
 from speechlane.live import events
 from speechlane.live.actions import Action, Send
 from speechlane.live.config import SessionHead
@@ -93,14 +93,18 @@ class Arrivals:
 
 
 class SessionMeter:
-    """A `SessionObserver` that counts into the process's metrics. ``received_bytes``: of the stream, before now."""
+    """A `SessionObserver` that counts into the process's metrics.
 
-    def __init__(self, metrics: Metrics, head: SessionHead, received_bytes: int = 0) -> None:
+    ``received_bytes`` of the stream and ``position``, samples heard, are those of a process before this one: they and
+    the speech in them were counted there.
+    """
+
+    def __init__(self, metrics: Metrics, head: SessionHead, received_bytes: int = 0, position: int = 0) -> None:
         self._metrics = metrics
         self._arrivals = Arrivals(received_bytes)
-        self._position = 0
+        self._position = position
         self._shown_ms = [0] * head.config.timelines
-        self._speech_ms = [0] * head.config.timelines
+        self._speech_ms = [position_to_ms(position)] * head.config.timelines
         self._lags = metrics.lags(head.routes[0].identity.engine, head.routes[0].identity.model)
 
     def received(self, more_bytes: int, at: int) -> None:

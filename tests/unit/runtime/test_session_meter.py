@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from live_simulation import head
 
-from speechlane.runtime.session_meter import Arrivals
+from speechlane.live import events
+from speechlane.live.actions import Send
+from speechlane.runtime.metrics import Metrics
+from speechlane.runtime.session_meter import Arrivals, SessionMeter
 
 pytestmark = pytest.mark.unit
 
@@ -41,3 +45,24 @@ def test_hours_of_audio_keep_half_a_minute_of_arrivals():
     now = 99_999 * 64
     assert arrivals.of(99_999 * 1_024) == now
     assert now - 34_000 < arrivals.of(0) < now - 30_000
+
+
+def test_what_another_process_heard_is_not_counted_again():
+    """A session taken up after a restart, an hour into its audio and amid speech, adds what it hears from there on."""
+    session = head()
+    metrics = Metrics(session.routes[0].identity)
+    hour = 3_600 * 16_000
+    meter = SessionMeter(metrics, session, hour * 2, hour)
+    ended = {"type": "speech.ended", "seq": 9, "at_ms": 3_600_064, "channel": 0}
+    heard = events.AudioReceived(3_600_100, hour + 1_600, hour * 2 + 3_200, ((0.1,),))
+    meter.happened(heard, [Send(ended, durable=True)], 3_600_100)
+    counted = {
+        sample.name: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name in {"speechlane_live_audio_seconds_total", "speechlane_live_speech_seconds_total"}
+    }
+    assert counted == {
+        "speechlane_live_audio_seconds_total": pytest.approx(0.1),
+        "speechlane_live_speech_seconds_total": pytest.approx(0.064),
+    }
