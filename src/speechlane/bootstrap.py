@@ -268,7 +268,7 @@ def _uvicorn_config(app: Callable[..., Any], settings: Settings) -> uvicorn.Conf
         # Captions are small and audio does not shrink: compression costs 1.6 times the CPU of a frame for nothing.
         ws_per_message_deflate=False,
         # A pong waits behind the audio of a sender that is held back, minutes of it in the sockets' buffers. Who is
-        # gone is found sooner by the session's idle limit.
+        # gone without a word is found sooner by the idle limit, which ends the connection, not a session to be resumed.
         ws_ping_timeout=300,
         lifespan="off",
         log_config=None,

@@ -102,10 +102,11 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection with this code; nothing follows."""
+    """Close the connection with this code; nothing follows, unless the session ``waits`` to be taken up by another."""
 
     code: int
     reason: str
+    waits: bool = False
 
 
 StreamAction = OpenStream | SendAudio | FlushStream | CloseStream

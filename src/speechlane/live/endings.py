@@ -69,9 +69,10 @@ def keyterms_unsupported(pin: str) -> InvalidInput:
 
 def idle(limits: SessionLimits) -> Ending:
     """Nothing came for too long."""
+    step = " Resume the session to go on." if limits.resume_window_ms else ""
     problem = InvalidInput(
         "idle_timeout",
-        f"Nothing came for {limits.idle_timeout_ms} ms. Send audio, silence or a ping to keep a session open.",
+        f"Nothing came for {limits.idle_timeout_ms} ms. Send audio, silence or a ping to keep a session open.{step}",
         field="idle_timeout_ms",
         limit=limits.idle_timeout_ms,
     )

@@ -270,10 +270,21 @@ class Session:
         elif "lost" in due:
             self._end(at, endings.LOST)
         elif "idle" in due:
-            self._end(at, endings.idle(self.head.limits))
+            self._idle(at)
         elif due & {"stall", "pause"}:
             for timeline in self._timelines:
                 timeline.end_speech(at)
+
+    def _idle(self, at: int) -> None:
+        """Nothing came: the client is silent, or its network died. Where it may come back, its session waits."""
+        ending = endings.idle(self.head.limits)
+        if not self.head.limits.resume_window_ms:
+            self._end(at, ending)
+            return
+        self._presence.lost_at = at
+        assert ending.problem is not None
+        self._out.send(messages.error(ending.problem))
+        self._out.do(Close(ending.code, ending.reason, waits=True))
 
     # --- the ways out ------------------------------------------------------------------------------------------
 

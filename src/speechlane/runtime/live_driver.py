@@ -326,7 +326,7 @@ class LiveDriver:
             case Release():
                 self._release(action)
             case Close():
-                self._closed = True
+                self._closed |= not action.waits
                 self.outgoing.close(action.code, action.reason)
             case _ if isinstance(action, StreamAction):
                 self._streams.do(action)

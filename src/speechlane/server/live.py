@@ -103,9 +103,13 @@ async def _serve(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing, firs
         async for text in outgoing:
             await socket.send_text(text)
         await socket.close(outgoing.close_code or 1011, outgoing.close_reason)
+    except SpeechlaneError as problem:  # what is to be told again cannot be read; the session itself goes on
+        problem.retryable = driver.resumable
+        await _refuse(socket, problem, _close_code(problem))
     except (WebSocketDisconnect, RuntimeError, OSError):
-        driver.lose(outgoing)
+        pass  # the connection is gone
     finally:
+        driver.lose(outgoing)
         reader.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reader
@@ -169,5 +173,5 @@ def _close_code(problem: SpeechlaneError) -> int:
         case InvalidInput():
             return 4400
         case _:
-            _LOGGER.error("a session could not be opened: %s", problem)
+            _LOGGER.error("a connection could not be served: %s", problem)
             return 1011

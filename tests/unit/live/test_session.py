@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from live_simulation import BLOCK, Script, Simulation, Spoken, honest
+from live_simulation import BLOCK, Script, Simulation, Spoken, head, honest
 
 from speechlane.engine import Capabilities, Hypothesis, HypothesisWord, Priority
 from speechlane.live import Session, events
@@ -38,6 +38,23 @@ def test_idle_sessions_are_settled_and_closed_4408():
     assert [message["type"] for message in sent(actions)] == ["error"]
     assert sent(actions)[-1]["code"] == "idle_timeout"
     assert actions[-1] == Close(4408, "idle too long")
+
+
+def test_idleness_ends_the_connection_of_a_session_that_may_be_resumed_not_the_session():
+    """4408 as ever, then it waits for the resume window, as after any lost connection; then it is finished, 1000."""
+    whole = replace(head(), limits=SessionLimits(resume_window_ms=120_000))
+    session = Session(whole)
+    session.receive(events.SessionStarted(0))
+    actions = session.receive(events.DeadlinePassed(60_000))
+    assert [(message["type"], message["code"]) for message in sent(actions)] == [("error", "idle_timeout")]
+    assert actions[-1] == Close(4408, "idle too long", waits=True)
+    assert (session.lost_at, session.next_deadline()) == (60_000, 180_000)
+    session.receive(events.ConnectionResumed(100_000, 1, 0))
+    assert (session.lost_at, session.next_deadline()) == (None, 160_000)
+    session.receive(events.DeadlinePassed(160_000))
+    actions = session.receive(events.DeadlinePassed(280_000))
+    assert sent(actions)[-1]["type"] == "session.finished"
+    assert actions[-1] == Close(1000, "connection lost")
 
 
 def test_a_ping_keeps_a_session_open():
