@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 KEY = "the-key-of-tenant-acme-1"
 PHRASES = ("ask not what your country can do for you", "ask what you can do for your country")
+LONG_AGO = f"ses_{0:024x}"
 PROGRAM = [sys.executable, "-c", "from speechlane.cli import main; main()"]
 
 
@@ -38,7 +39,13 @@ def words(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tmp_path_factory.mktemp("served") / "data"
+    """The server's data folder, with a session in it that ended years ago."""
+    folder = tmp_path_factory.mktemp("served") / "data"
+    log = folder / "live" / LONG_AGO / "events.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("log\n", encoding="utf-8")
+    os.utime(log, (1, 1))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +77,11 @@ def messages(url, jfk):
     done = run("live", jfk, "--url", url, "--json", "--speed", 3, SPEECHLANE_KEY=KEY)
     assert (done.returncode, done.stderr) == (0, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_sessions_of_long_ago_are_deleted(messages, data):
+    """The server sweeps at its start; a session of today stays."""
+    assert [folder.name for folder in (data / "live").iterdir()] == [messages[0]["session"]]
 
 
 def test_live_finals_hold_the_speech_once(messages):
