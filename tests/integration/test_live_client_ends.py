@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import tempfile
 from itertools import repeat
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from live_server import live_server, script
 from scripted_lane import ScriptedLane
 
@@ -73,3 +76,24 @@ def test_frames_are_no_longer_than_the_server_takes():
     with live_server(ScriptedEngine(words), words, max_frame_bytes=2_000) as server:
         asyncio.run(kinds(http(server.url), [samples], seen, audio=FLOATS, language="en"))
     assert seen[-1] == "session.finished"
+
+
+def test_a_container_whose_channels_the_server_must_see_first_is_sent_at_once():
+    """With diarize "channel" the server opens the session only when it has read the header: the client does not wait."""
+    words = script(6)
+    carrier = np.frombuffer(scripted_samples(0, words[-1].end + 16_000), np.float32)
+    file = io.BytesIO()
+    soundfile.write(file, np.stack([carrier, carrier], axis=1), 16_000, format="WAV", subtype="FLOAT")
+    finals: list[dict] = []
+
+    async def talk(url: str) -> None:
+        options = {"audio": {"encoding": "wav"}, "options": {"diarize": "channel"}}
+        async with asyncio.timeout(20), LiveClient(http(url), **options) as client:
+            async for message in client.stream([file.getvalue()]):
+                finals.extend([message] if message["type"] == "caption.final" else [])
+
+    with live_server(ScriptedEngine(words), words) as server:
+        asyncio.run(talk(server.url))
+    for channel in (0, 1):
+        text = "".join(f"{final['text']} " for final in finals if final["channel"] == channel)
+        assert text.split() == [word.text.strip() for word in words]

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 MAX_FRAME_BYTES = 1 << 16
 """Longer pieces of audio are cut: a server may acknowledge part of a piece."""
 
+LEAST_FRAME_BYTES = 1 << 10
+"""What every server takes (`max_frame_bytes` cannot be set lower)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -36,8 +39,8 @@ class Outbound:
         self._waiting: deque[Frame] = deque()
         self._sent: deque[Frame] = deque()
         self._keeps = True
-        self.max_frame_bytes = MAX_FRAME_BYTES
-        """Longer frames of audio are cut when they are sent: what the server takes is known only then."""
+        self.max_frame_bytes = LEAST_FRAME_BYTES
+        """Longer frames of audio are cut when they are sent: until the server tells what it takes, to the least."""
         self.safe = 0
         """Bytes of audio that need not be sent again."""
         self.end = 0

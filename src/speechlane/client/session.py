@@ -34,6 +34,8 @@ class ClientSession:
     def __init__(self, start: Mapping[str, object], *, server: str, max_unacknowledged: int) -> None:
         """``server``: the address that errors name; ``max_unacknowledged``: bytes of audio kept at most."""
         self._start, self._server = start, server
+        audio = start.get("audio")
+        self._is_container = isinstance(audio, Mapping) and "sample_rate" not in audio
         self._outbound = Outbound(max_unacknowledged)
         self._finish_asked = False
         self._last_seq = 0
@@ -88,9 +90,12 @@ class ClientSession:
     def ready(self) -> bool:
         """What this client says may be sent.
 
-        Not before the session is open, as its limits hold for what is sent. After a resume only once all that it missed
-        has come: answers among it need not be asked for again.
+        Not before the session is open, as its limits hold for what is sent; but a container at once, for the server may
+        have to see its header before it can begin. After a resume only once all that it missed has come: answers among
+        it need not be asked for again.
         """
+        if self.id is None:
+            return self._is_container
         return self._behind is not None and self._last_seq >= self._behind
 
     def next(self) -> Frame | None:
