@@ -79,7 +79,7 @@ def test_frames_are_no_longer_than_the_server_takes():
 
 
 def test_a_container_whose_channels_the_server_must_see_first_is_sent_at_once():
-    """With diarize "channel" the server opens the session only when it has read the header: the client does not wait."""
+    """With diarize "channel" a session opens only when the server has read the header: the client does not wait."""
     words = script(6)
     carrier = np.frombuffer(scripted_samples(0, words[-1].end + 16_000), np.float32)
     file = io.BytesIO()
