@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from speechlane.engine import Hypothesis, StreamResult
+from speechlane.router import Route
 
 Step = Literal["slower_partials", "finals_only", "offload"]
 LADDER: tuple[Step, ...] = get_args(Step)
@@ -120,9 +121,14 @@ class ConnectionResumed:
 
 @dataclass(frozen=True, slots=True)
 class ServerRestarted:
-    """The process that held the session died or stopped; another took it up. What engines were asked is lost."""
+    """The process that held the session died or stopped; another took it up. What engines were asked is lost.
+
+    ``routes``: all of them, where their engines are others by now (a library of another version, another device) and
+    the models the same; else empty.
+    """
 
     at: int
+    routes: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

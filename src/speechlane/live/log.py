@@ -63,6 +63,8 @@ def _plain(value: Any) -> Any:
         return value
     if kind is tuple:
         return [_plain(item) for item in value]
+    if kind is frozenset:
+        return sorted(value)
     return {name: _plain(getattr(value, name)) for name in _names(kind)} if is_dataclass(kind) else value
 
 

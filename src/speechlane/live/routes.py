@@ -24,6 +24,10 @@ class Routes:
         return self._routes[self.index]
 
     @property
+    def all(self) -> tuple[Route, ...]:
+        return self._routes
+
+    @property
     def has_next(self) -> bool:
         return self.index + 1 < len(self._routes)
 
@@ -31,4 +35,9 @@ class Routes:
         """Put the next route in force; return the one before and the one in force now."""
         before = self.current
         self.index += 1
+        return before, self.current
+
+    def renew(self, routes: Sequence[Route]) -> tuple[Route, Route]:
+        """Put these in the places of the ones there are; return what was in force before and what is now."""
+        before, self._routes = self.current, tuple(routes)
         return before, self.current

@@ -20,6 +20,7 @@ from speechlane.live.receipts import Receipts
 from speechlane.live.routed import RoutedTimeline
 from speechlane.live.routes import Routes
 from speechlane.live.states import TRANSITIONS, State, Turn
+from speechlane.router import Route
 
 
 class Session:
@@ -47,6 +48,11 @@ class Session:
     def last_seq(self) -> int:
         """Of the last durable message."""
         return self._out.seq
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """In order of preference, by the engines that serve them now."""
+        return self._routes.all
 
     @property
     def lost_at(self) -> int | None:
@@ -138,7 +144,7 @@ class Session:
                 self._presence.back(event.at)
                 self._resume(event)
             case events.ServerRestarted():
-                self._restarted(event.at)
+                self._restarted(event)
             case events.ShutdownRequested():
                 self._shut_down(event.at)
         if self._flushes or self.state is not State.OPEN:
@@ -208,12 +214,15 @@ class Session:
         self._say_goodbye(self._ending)
         return self._out.take()
 
-    def _restarted(self, at: int) -> None:
+    def _restarted(self, event: events.ServerRestarted) -> None:
         if self.state in {State.DRAINING, State.SUSPENDED}:
             self._move(Turn.RESTART)
-        self._presence.lost_at = at
-        for timeline in self._timelines:
-            timeline.ask_again(at)
+        self._presence.lost_at = event.at
+        if event.routes:
+            self._change_route(event.at, "engine_upgraded", event.routes)
+        else:
+            for timeline in self._timelines:
+                timeline.ask_again(event.at)
 
     def _shut_down(self, at: int) -> None:
         """Settle what was heard, up to the next pause if there is one soon; a session that can be resumed goes on."""
@@ -248,15 +257,15 @@ class Session:
         else:
             self._break(problem)
 
-    def _change_route(self, at: int, reason: str) -> None:
+    def _change_route(self, at: int, reason: str, renewed: tuple[Route, ...] = ()) -> None:
+        """Go on with the next route, or with the ``renewed`` ones; what is stable stays under the one that made it."""
         for timeline in self._timelines:
             timeline.hand_over()
-        settled = self.safe
-        before, after = self._routes.advance()
-        self._out.send_durable(
-            messages.route_changed(before, after, position_to_ms(settled), reason, self.head.config.language)
-        )
-        self._routes.pace.leave()
+        settled = position_to_ms(self.safe)
+        before, after = self._routes.renew(renewed) if renewed else self._routes.advance()
+        self._out.send_durable(messages.route_changed(before, after, settled, reason, self.head.config.language))
+        if not renewed:
+            self._routes.pace.leave()
         for timeline in self._timelines:
             timeline.listen(at)
 
@@ -277,14 +286,10 @@ class Session:
 
     def _idle(self, at: int) -> None:
         """Nothing came: the client is silent, or its network died. Where it may come back, its session waits."""
-        ending = endings.idle(self.head.limits)
         if not self.head.limits.resume_window_ms:
-            self._end(at, ending)
-            return
+            return self._end(at, endings.idle(self.head.limits))
         self._presence.lost_at = at
-        assert ending.problem is not None
-        self._out.send(messages.error(ending.problem))
-        self._out.do(Close(ending.code, ending.reason, waits=True))
+        return self._say_goodbye(endings.idle(self.head.limits), waits=True)
 
     # --- the ways out ------------------------------------------------------------------------------------------
 
@@ -326,10 +331,10 @@ class Session:
             )
         self._say_goodbye(ending)
 
-    def _say_goodbye(self, ending: endings.Ending) -> None:
+    def _say_goodbye(self, ending: endings.Ending, *, waits: bool = False) -> None:
         if ending.problem is not None:
             self._out.send(messages.error(ending.problem))
-        self._out.do(Close(ending.code, ending.reason))
+        self._out.do(Close(ending.code, ending.reason, waits))
 
     def _break(self, problem: SpeechlaneError) -> None:
         """The engine is gone: say so and close; nothing unsettled is shown as final."""

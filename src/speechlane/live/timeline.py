@@ -306,7 +306,7 @@ class Timeline:
         """Make a segment final; with ``behind`` its rest from there on becomes the next segment."""
         segment.settle(words)
         end = min(at for at in (ask.end, behind, segment.end) if at is not None)
-        source = decoded(self._head.routes[ask.route], ask, event)
+        source = decoded(self._routes.all[ask.route], ask, event)
         self._captions.finish(segment, source, event.hypothesis.language, end)
         self._segments.popleft()
         if segment.stable:

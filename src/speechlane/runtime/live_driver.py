@@ -185,8 +185,7 @@ class LiveDriver:
         """Drive the session until it is over and nobody may ask for its end any more; only cancellation raises."""
         try:
             if not self._closed:
-                begun = events.ServerRestarted if self._restored else events.SessionStarted
-                await self._receive(begun(self.now))
+                await self._receive(self._restored.event if self._restored else events.SessionStarted(self.now))
             while not self._closed:
                 await self._next()
             if self.session.state is State.CLOSED:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from speechlane.audio.format import AudioFormat, ContainerFormat
 from speechlane.audio.gate import GateSettings
-from speechlane.engine import Engine, SpeechGateModel, StreamingEngine
+from speechlane.engine import Engine, EngineIdentity, SpeechGateModel, StreamingEngine
 from speechlane.errors import NotFound, OverCapacity, SpeechlaneError
 from speechlane.live import Session
 from speechlane.live.config import LivePolicy, SessionConfig, SessionHead, SessionLimits
@@ -172,8 +172,11 @@ class LiveHub:
         intake = Intake(decoder, self._gate, head.frame_samples)
         return self._run(Session(head), intake, files)
 
-    def _engine_of(self, route: Route) -> Engine | StreamingEngine:
-        return next(engine for engine in self._engines if engine.identity == route.identity)
+    def _engine_of(self, route: Route) -> Engine | StreamingEngine | None:
+        """The one of the route, or one that serves the same model on another device or by another version."""
+        known = route.identity
+        same = [engine for engine in self._engines if _model_of(engine.identity) == _model_of(known)]
+        return next((engine for engine in same if engine.identity == known), same[0] if same else None)
 
     def _run(
         self, session: Session, intake: Intake, files: SessionFiles | None, restored: Restored | None = None
@@ -182,7 +185,7 @@ class LiveHub:
         driver = LiveDriver(
             session,
             intake,
-            engines=[self._engine_of(route) for route in head.routes],
+            engines=[engine for route in head.routes if (engine := self._engine_of(route)) is not None],
             registry=self._registry,
             files=files,
             restored=restored,
@@ -260,14 +263,17 @@ class LiveHub:
         )
 
     async def _restore(self, head: SessionHead, replays: Executor) -> LiveDriver:
-        at_hand = {engine.identity for engine in self._engines}
+        routes = []
         for route in head.routes:
-            if route.identity not in at_hand:
+            engine = self._engine_of(route)
+            if engine is None:
                 raise NotFound("engine_gone", f"It was begun with {route.identity.pin}. Serve that model to finish it.")
+            routes.append(Route(engine.identity, engine.capabilities, route.reason))
         assert self._logs is not None
         session, intake, files, restored = await take_up(
             self._logs,
             head,
+            tuple(routes),
             gate=self._gate,
             registry=self._registry,
             keep_audio=self._keep_audio,
@@ -322,3 +328,8 @@ class LiveHub:
                 "gate_model": self._gate.version,
             }
         )
+
+
+def _model_of(identity: EngineIdentity) -> tuple[str | None, ...]:
+    """What is the same whichever version of a library or device serves it."""
+    return identity.engine, identity.model, identity.model_revision, identity.model_digest

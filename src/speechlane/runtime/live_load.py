@@ -48,7 +48,8 @@ class LiveLoad:
 
     def join(self, driver: LiveDriver) -> None:
         """Count a session in and tell it the step; call it on the event loop that runs the session."""
-        if driver.session.head.routes[0].identity != self._engine.identity:
+        first, own = driver.session.head.routes[0].identity, self._engine.identity
+        if (first.engine, first.pin) != (own.engine, own.pin):  # its version may be newer than the session
             return
         self._drivers.add(driver)
         driver.load_changed(self._told, 0)

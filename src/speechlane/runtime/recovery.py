@@ -27,6 +27,7 @@ from speechlane.live.messages import encode
 from speechlane.live.states import State
 from speechlane.media.streaming import open_decoder
 from speechlane.provenance import ChunkRecord, Registry
+from speechlane.router import Route
 from speechlane.runtime.intake import Intake, Standing
 from speechlane.runtime.session_files import SessionFiles
 
@@ -37,12 +38,14 @@ _DURABLE = re.compile(r'\{"type":"[^"]*","seq":')
 class Restored:
     """When a session began that is taken up again, ``age_s`` seconds ago, and its last event's time in ms.
 
-    ``unreadable``: what stopped the decoder in the stored audio, if anything did.
+    ``unreadable``: what stopped the decoder in the stored audio, if anything did. ``event``: what the
+    core is told first, at a time of its own.
     """
 
     age_s: float
     last_at: int
     unreadable: SpeechlaneError | None
+    event: events.ServerRestarted
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class _History:
 async def take_up(
     folder: Path,
     head: SessionHead,
+    routes: tuple[Route, ...],
     *,
     gate: SpeechGateModel,
     registry: Registry,
@@ -69,7 +73,9 @@ async def take_up(
     now: datetime,
     replays: Executor,
 ) -> tuple[Session, Intake, SessionFiles, Restored]:
-    """The parts of a driver for a session that was left, ready to go on. ``replays``: whose threads replay the log.
+    """The parts of a driver for a session that was left, ready to go on.
+
+    ``routes``: the session's, by the engines at hand. ``replays``: whose threads replay its log.
 
     Raises:
         InvalidInput: ``broken_log``.
@@ -90,8 +96,17 @@ async def take_up(
     except BaseException:
         files.close()
         raise
+    identities = [route.identity for route in routes]
+    renewed = identities != [route.identity for route in history.session.routes]
     age = now - datetime.fromisoformat(head.started_at)
-    return history.session, intake, files, Restored(age.total_seconds(), history.last_at, unreadable)
+    return (
+        history.session,
+        intake,
+        files,
+        Restored(
+            age.total_seconds(), history.last_at, unreadable, events.ServerRestarted(0, routes if renewed else ())
+        ),
+    )
 
 
 def _replayed(path: Path) -> _History:
