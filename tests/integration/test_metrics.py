@@ -13,6 +13,7 @@ from websockets.sync.client import connect
 
 from speechlane.engine.scripted import ScriptedEngine
 from speechlane.engine.scripted_audio import scripted_samples
+from speechlane.live.config import SessionLimits
 
 pytestmark = pytest.mark.integration
 
@@ -81,3 +82,11 @@ def test_metrics_want_a_key_where_there_are_keys():
         answer = httpx.get(url, headers={"authorization": f"Bearer {KEY}"})
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert "acme" not in answer.text
+
+
+def test_a_session_counts_as_ended_at_its_end(tmp_path):
+    """Not when the window is over in which its end may be told again."""
+    limits = SessionLimits(resume_window_ms=60_000)
+    with live_server(ScriptedEngine(WORDS), WORDS, limits=limits, logs=tmp_path) as running:
+        assert converse(running.url, [START, FINISH])[1] == 1000
+        assert scrape(running.url)["speechlane_live_sessions_closed_total code=1000"] == 1

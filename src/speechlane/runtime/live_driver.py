@@ -220,6 +220,8 @@ class LiveDriver:
 
     def _let_go(self) -> None:
         self._closed = True
+        if not self.ended.is_set():
+            self._observer.ended(self.outgoing.close_code)
         self.ended.set()
         self._alarm.cancel()
         self._decodes.withdraw_all()

@@ -211,8 +211,6 @@ class LiveHub:
         driver = self._running.pop(task)
         if self._load is not None:
             self._load.leave(driver)
-        if self._metrics is not None:
-            self._metrics.session_closed(driver.outgoing.close_code)
 
     def states(self) -> Iterator[str]:
         """The state of each session that has not ended, by the names of the metrics."""

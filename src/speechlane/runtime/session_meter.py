@@ -40,6 +40,10 @@ class SessionObserver(Protocol):
         """A partial was dropped unsent, as a newer one came before the client had read it."""
         ...
 
+    def ended(self, code: int | None) -> None:
+        """The session is over; ``code`` closes its connection, None when that was gone already."""
+        ...
+
 
 class _Unobserved:
     """The `SessionObserver` of who wants to know nothing."""
@@ -51,6 +55,9 @@ class _Unobserved:
         pass
 
     def coalesced(self) -> None:
+        pass
+
+    def ended(self, code: int | None) -> None:
         pass
 
 
@@ -112,6 +119,9 @@ class SessionMeter:
 
     def coalesced(self) -> None:
         self._metrics.partials_coalesced.inc()
+
+    def ended(self, code: int | None) -> None:
+        self._metrics.session_closed(code)
 
     def happened(self, event: events.Event, actions: Sequence[Action], at: int) -> None:
         if isinstance(event, events.AudioReceived):

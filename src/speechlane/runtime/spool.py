@@ -82,10 +82,10 @@ class AudioSpool:
             self._file = None
 
     def discard(self) -> None:
-        """The session is over: delete everything."""
+        """The session is over: delete everything, the end first, so that a kill amid it leaves no gap."""
         self.close()
         with contextlib.suppress(OSError):
-            for piece in self._folder.iterdir():
+            for piece in sorted(self._folder.iterdir(), reverse=True):
                 piece.unlink(missing_ok=True)
             self._folder.rmdir()
         self._starts.clear()

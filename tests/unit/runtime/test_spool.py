@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,24 @@ def test_a_gap_is_not_read_over(tmp_path):
     (tmp_path / "spool" / f"{100:015d}.bytes").unlink()
     with pytest.raises(StorageFailed, match="gap before byte 200"):
         AudioSpool(tmp_path / "spool", 100)
+
+
+def test_a_kill_while_the_audio_is_deleted_leaves_no_gap(tmp_path, monkeypatch):
+    """Cut short after any piece, what is left of a session that is over still opens."""
+    unlink = Path.unlink
+    for most in range(10):
+        spool = AudioSpool(tmp_path / str(most), 100)
+        spool.append(DATA)
+        left = most
+
+        def until(path, **options):
+            nonlocal left
+            if not left:
+                raise OSError(5, "killed")
+            left -= 1
+            unlink(path, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", until)
+            spool.discard()
+        assert AudioSpool(tmp_path / str(most), 100).end == min(len(DATA), 2_100 - 100 * most)
