@@ -116,9 +116,10 @@ def test_a_session_replays_to_the_same_messages(messages, data, tmp_path):
 
 
 def test_a_pipe_gets_captions_as_lines(url, jfk):
-    """Without a terminal each settled caption is one line with its times."""
+    """Without a terminal each settled caption is one line with its times; standard error names the session."""
     done = run("live", jfk, "--url", url, "--speed", 20, "--key", KEY)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert re.fullmatch(r"session ses_[0-9a-f]{24}\n", done.stderr)
     lines = done.stdout.splitlines()
     assert lines
     assert all(re.match(r"\d\d:\d\d\.\d - \d\d:\d\d\.\d  \S", line) for line in lines)

@@ -181,6 +181,18 @@ def test_sessions_are_read_after_a_restart_and_by_their_own_tenant_alone(tmp_pat
         assert (problem.status_code, problem.json()["code"]) == (404, "no_event_log")
 
 
+def test_speech_that_goes_on_counts(server):
+    """Before the first pause the state tells the speech so far, not none."""
+    with connect(server.url) as client:
+        send(client, [json.dumps(START), *AUDIO[:20], '{"type":"ping"}'])
+        messages = [json.loads(client.recv(timeout=5))]
+        while messages[-1]["type"] != "pong":
+            messages.append(json.loads(client.recv(timeout=5)))
+        state = httpx.get(f"{address(server)}/{messages[0]['session']}").json()
+    assert [message["type"] for message in messages if message["type"] == "speech.ended"] == []
+    assert 0 < state["speech_ms"] < state["duration_ms"] <= 2_000
+
+
 def test_a_session_whose_process_died_can_be_read(tmp_path):
     """A log without its end: resumable, with what was settled."""
     limits = SessionLimits(resume_window_ms=3_600_000)

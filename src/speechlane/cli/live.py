@@ -57,12 +57,18 @@ def live(
 
     from speechlane.cli.live_view import caption_view
     from speechlane.cli.streaming import file_frames, microphone_frames, stop_on_interrupt, stream
-    from speechlane.client import LiveClient
+    from speechlane.client import LiveClient, Message
 
     async def run() -> None:
         stop = stop_on_interrupt()
         frames = file_frames(file, speed=speed, stop=stop) if file else microphone_frames(stop=stop)
-        with caption_view(as_json=as_json) as show:
+        with caption_view(as_json=as_json) as view:
+
+            def show(message: Message, received_s: float) -> None:
+                if message["type"] == "session.started" and not as_json:  # where it is in the message
+                    click.echo(f"session {message['session']}", err=True)
+                view(message, received_s)
+
             options = {"keyterms": list(keyterms)} if keyterms else {}
             async with LiveClient(url, language=language, key=key, options=options) as client:
                 await stream(client, frames, show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from speechlane.engine.checks import QUEUE_FULL
@@ -79,6 +80,13 @@ def idle(limits: SessionLimits) -> Ending:
     return Ending(4408, "idle too long", problem)
 
 
+def overdue(due: AbstractSet[str], limits: SessionLimits) -> Ending | None:
+    """How a session ends that is open for too long, or whose client is gone, by the deadlines ``due``."""
+    if "long" in due:
+        return too_long(limits)
+    return LOST if "lost" in due else None
+
+
 def failed(pin: str, event: DecodeFailed | StreamFailed) -> SpeechlaneError:
     """An engine fails, and has for too long, or for good: asking this session again is of no use."""
     message = f"{pin}: {event.message}"
@@ -111,11 +119,12 @@ def full(limits: SessionLimits) -> Ending:
 
 
 def too_long(limits: SessionLimits) -> Ending:
-    """The session holds as much audio as one may."""
+    """The session holds as much audio as one may, or has been open for as long."""
     longest = limits.max_session_ms
     problem = TooLarge(
         "session_too_long",
-        f"The session has reached its limit of {longest} ms of audio. Open a new one and go on from here.",
+        f"The session has reached its limit of {longest} ms, of audio or since its start. Open a new one and go on"
+        " from here.",
         field="max_session_ms",
         limit=longest,
     )

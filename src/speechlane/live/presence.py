@@ -41,9 +41,11 @@ class Presence:
         self._draining_since = at
 
     def deadlines(self, state: State, *, engine_behind: bool, speaking: bool) -> Iterator[tuple[int, str]]:
-        """What is due when: ``pause``, ``lost``, ``idle``, ``stall``."""
+        """What is due when: ``pause``, ``long``, ``lost``, ``idle``, ``stall``."""
         if state is State.DRAINING and speaking:
             yield self._draining_since + DRAIN_PAUSE_MS, "pause"
+        if state is State.OPEN:
+            yield self._limits.max_session_ms, "long"  # a client that only pings holds its place no longer than others
         if state is not State.OPEN or engine_behind:
             return  # while the engine is behind, a silent client may be held back by us
         if self.lost_at is not None:

@@ -276,8 +276,8 @@ class Session:
         elif "retry" in due:
             for timeline in self._timelines:
                 timeline.retry(at)
-        elif "lost" in due:
-            self._end(at, endings.LOST)
+        elif ending := endings.overdue(due, self.head.limits):
+            self._end(at, ending)
         elif "idle" in due:
             self._idle(at)
         elif due & {"stall", "pause"}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import platform
 import secrets
 import time
@@ -27,6 +28,7 @@ from speechlane.router import Route, RouteRequest, ordered_routes
 from speechlane.runtime.intake import Intake
 from speechlane.runtime.left_sessions import LeftSessions
 from speechlane.runtime.live_driver import LiveDriver
+from speechlane.runtime.live_journal import SessionJournal
 from speechlane.runtime.live_load import LiveLoad
 from speechlane.runtime.live_outgoing import Outgoing
 from speechlane.runtime.metrics import Metrics
@@ -34,6 +36,8 @@ from speechlane.runtime.recovery import Restored, take_up
 from speechlane.runtime.resume_request import ResumeRequest
 from speechlane.runtime.session_files import SessionFiles
 from speechlane.runtime.session_meter import UNOBSERVED, SessionMeter
+
+_LOGGER = logging.getLogger(__name__)
 
 RETRY_AFTER_MS = 5_000
 """What a refused client is told to wait: about the time in which a session may end."""
@@ -182,6 +186,7 @@ class LiveHub:
         self, session: Session, intake: Intake, files: SessionFiles | None, restored: Restored | None = None
     ) -> LiveDriver:
         head, metrics = session.head, self._metrics
+        meter = UNOBSERVED if metrics is None else SessionMeter(metrics, head, intake.received, session.position)
         driver = LiveDriver(
             session,
             intake,
@@ -189,7 +194,7 @@ class LiveHub:
             registry=self._registry,
             files=files,
             restored=restored,
-            observer=UNOBSERVED if metrics is None else SessionMeter(metrics, head, intake.received, session.position),
+            observer=SessionJournal(head.session, meter),
             clock=self._clock,
         )
         task = asyncio.create_task(self._drive(driver), name=head.session)
@@ -209,6 +214,9 @@ class LiveHub:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         driver = self._running.pop(task)
+        if driver.broken and driver.session.state is not State.CLOSED:
+            name, code = driver.session.head.session, driver.outgoing.close_code
+            _LOGGER.warning("session %s is cut short: %s", name, code or "nobody was connected")
         if self._load is not None:
             self._load.leave(driver)
 

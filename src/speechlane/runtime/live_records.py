@@ -79,7 +79,7 @@ class SessionRecord:
         self.words = 0
         self.position = 0
         """Samples received."""
-        self.speech_ms = 0
+        self._ended_speech_ms = 0
         self.state = "open"
         """``open``, ``finishing``, ``resumable`` (the client is gone and may come back; whether or not it does, what it
         sent is still to be settled) or ``closed``."""
@@ -101,6 +101,12 @@ class SessionRecord:
     @property
     def duration_ms(self) -> int:
         return position_to_ms(self.position)
+
+    @property
+    def speech_ms(self) -> int:
+        """Speech so far; of a stretch that goes on all but its end, which may prove to be the pause behind it."""
+        sure_ms = self.duration_ms - self.head.config.endpointing_ms
+        return self._ended_speech_ms + sum(max(0, sure_ms - since) for since in self._speaking.values())
 
     @property
     def sure_ms(self) -> int | None:
@@ -167,7 +173,7 @@ class SessionRecord:
             case "speech.started":
                 self._speaking[channel] = message["at_ms"]
             case "speech.ended":
-                self.speech_ms += max(0, message["at_ms"] - self._speaking.pop(channel, message["at_ms"]))
+                self._ended_speech_ms += max(0, message["at_ms"] - self._speaking.pop(channel, message["at_ms"]))
             case "session.started":
                 self.route = message["route"]
             case "route.changed":

@@ -52,6 +52,7 @@ class LiveDoor:
 
     async def connect(self, socket: WebSocket) -> None:
         """One connection from handshake to close."""
+        asked = "a session"
         offered = socket.scope.get("subprotocols", [])
         await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
@@ -63,6 +64,7 @@ class LiveDoor:
                 return
             ask = read_start(frame.get("text"))
             if isinstance(ask, ResumeRequest):
+                asked = f"to resume {ask.session[:64]!r}"
                 driver, outgoing = await self._hub.resume(tenant, ask)
                 first: list[bytes] = []
             else:
@@ -77,13 +79,13 @@ class LiveDoor:
                 f"No session.start or session.resume came within {START_TIMEOUT_S} s. Send it first.",
                 limit=START_TIMEOUT_S,
             )
-            await _refuse(socket, late, 4408)
+            await _refuse(socket, asked, late, 4408)
         except SpeechlaneError as problem:
-            await _refuse(socket, problem, _close_code(problem))
+            await _refuse(socket, asked, problem, _close_code(problem))
         except Exception:
             _LOGGER.exception("a session could not be opened")
             fault = SpeechlaneError("server_fault", "The server failed to open the session. Try again.", retryable=True)
-            await _refuse(socket, fault, 1011)
+            await _refuse(socket, asked, fault, 1011)
         else:
             with self._hub.connected():
                 await _serve(socket, driver, outgoing, first)
@@ -105,7 +107,7 @@ async def _serve(socket: WebSocket, driver: LiveDriver, outgoing: Outgoing, firs
         await socket.close(outgoing.close_code or 1011, outgoing.close_reason)
     except SpeechlaneError as problem:  # what is to be told again cannot be read; the session itself goes on
         problem.retryable = driver.resumable
-        await _refuse(socket, problem, _close_code(problem))
+        await _refuse(socket, f"to go on with {driver.session.head.session}", problem, _close_code(problem))
     except (WebSocketDisconnect, RuntimeError, OSError):
         pass  # the connection is gone
     finally:
@@ -154,7 +156,9 @@ async def _take(frame: Message, driver: LiveDriver, outgoing: Outgoing) -> bool:
     return True
 
 
-async def _refuse(socket: WebSocket, problem: SpeechlaneError, code: int) -> None:
+async def _refuse(socket: WebSocket, asked: str, problem: SpeechlaneError, code: int) -> None:
+    """Tell the client; ``asked`` says in the log what it wanted."""
+    _LOGGER.info("refused %s: %d, %s", asked, code, problem.code)
     with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
         await socket.send_text(messages.encode(messages.error(problem)))
         await socket.close(code, problem.code)

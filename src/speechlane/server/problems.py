@@ -52,6 +52,8 @@ async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpeechlaneError)
     if error.fault != "client":
         _LOGGER.error("%s %s: %s [%s]", request.method, request.url.path, error.message, error.code)
+    elif isinstance(error, NotAuthenticated):
+        _LOGGER.info("refused %s %s: %s", request.method, request.url.path, error.code)
     return problem(error)
 
 

@@ -151,6 +151,19 @@ def test_a_session_at_its_longest_is_settled_and_closed_4413():
     assert run.of("session.finished") == [], "a session cut off is not a session finished"
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_client_that_only_pings_holds_its_place_no_longer_than_the_longest_session(lost):
+    """Time since the start counts as audio does, whatever else came, and also while the connection is gone."""
+    run = Simulation(Script([], 0))
+    run.session = Session(replace(run.head, limits=SessionLimits(max_session_ms=5_000, resume_window_ms=60_000)))
+    run.session.receive(events.SessionStarted(0))
+    run.session.receive(events.ConnectionLost(4_000) if lost else events.PingReceived(4_900, None))
+    assert run.session.next_deadline() == 5_000
+    actions = run.session.receive(events.DeadlinePassed(5_000))
+    assert sent(actions)[-1]["code"] == "session_too_long"
+    assert actions[-1] == Close(4413, "session too long")
+
+
 def test_a_stop_of_the_server_settles_and_closes_1012():
     """Shutdown: the words heard become finals, then an error says restart, then 1012."""
     run = Simulation(Script(sentence(words=20), 400_000))
