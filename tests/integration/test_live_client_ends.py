@@ -97,3 +97,26 @@ def test_a_container_whose_channels_the_server_must_see_first_is_sent_at_once():
     for channel in (0, 1):
         text = "".join(f"{final['text']} " for final in finals if final["channel"] == channel)
         assert text.split() == [word.text.strip() for word in words]
+
+
+def test_a_client_that_slept_over_the_idle_limit_goes_on():
+    """Its pings did not get through, as of a computer that slept: closed 4408, it takes its session up, whole."""
+    words = script(12)
+    samples = scripted_samples(0, words[-1].end + 24_000).tobytes()
+    limits = SessionLimits(idle_timeout_ms=200, stall_ms=100, resume_window_ms=60_000)
+    seen: list[str] = []
+
+    async def frames():
+        for start in range(0, len(samples), 6_400):
+            if start == 32_000:
+                await asyncio.sleep(0.8)
+            yield samples[start : start + 6_400]
+
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        live_server(ScriptedEngine(words), words, limits=limits, logs=Path(logs)) as server,
+    ):
+        silent = Patience(ping_after_s=60, first_retry_s=0.01)
+        asyncio.run(kinds(http(server.url), frames(), seen, audio=FLOATS, language="en", patience=silent))
+    assert "session.resumed" in seen
+    assert seen[-1] == "session.finished"

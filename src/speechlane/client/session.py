@@ -21,6 +21,7 @@ NORMAL = 1000
 SERVER_FAULT = 1011
 BROKEN_OFF: frozenset[int | None] = frozenset({None, 1001, 1006, SERVER_FAULT, 1012, 1013, 1014})
 UNKNOWN_SESSION = 4404
+IDLE = 4408
 OVER_CAPACITY = 4429
 
 
@@ -160,7 +161,8 @@ class ClientSession:
             return True
         if code == UNKNOWN_SESSION and self.id:
             raise self.lost("the server does not know the session any more")
-        passing = code in BROKEN_OFF or code == OVER_CAPACITY
+        slept = code == IDLE and self.id is not None  # this client pings: it did not get through for a while
+        passing = code in BROKEN_OFF or code == OVER_CAPACITY or slept
         if code == SERVER_FAULT and self._error.get("retryable") is False:
             passing = False
         if passing and (self.id is None or self.window_s):
