@@ -81,15 +81,16 @@ def library(distribution: str, module: str) -> Check:
 
 def weights(settings: Settings) -> Check:
     """Whether the model that the settings name lies in the store with its pinned digests."""
+    from speechlane.local.program import command
     from speechlane.local.weights import open_model
 
-    mend = f"speechlane models pull {settings.model}"
+    mend = command(f"models pull {settings.model}")
     try:
         folder = open_model(settings.model, settings.models)
     except (DigestMismatch, ModelUnavailable, StorageFailed) as error:
         return Check("weights", "missing", error.message, mend)
     except NotFound as error:
-        return Check("weights", "missing", error.message, "speechlane models list")
+        return Check("weights", "missing", error.message, command("models list"))
     return Check("weights", "ok", f"{settings.model}@{folder.pin.revision[:7]}, digests right, in {folder.path}")
 
 

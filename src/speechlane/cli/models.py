@@ -63,12 +63,13 @@ def pull(names: tuple[str, ...], *, config: Path | None) -> None:
 def verify(names: tuple[str, ...], *, config: Path | None) -> None:
     """Check every file of the named models, or of all in the store, against its pinned sha256."""
     from speechlane.local.pins import find_pin, read_pins
+    from speechlane.local.program import command
     from speechlane.local.weights import folder_of, open_pinned
 
     root = load_settings(config=config).models
     pins = [find_pin(name) for name in names] or [pin for pin in read_pins() if folder_of(pin, root).exists()]
     if not pins:
-        raise NotFound("no_models", f"No model lies in {root}. Run: speechlane models pull tiny.en", field="models")
+        raise NotFound("no_models", f"No model lies in {root}. Run: {command('models pull tiny.en')}", field="models")
     failed = False
     for pin in pins:
         try:

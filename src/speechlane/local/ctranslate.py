@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from speechlane.errors import ConfigurationInvalid, EngineFailed, ModelUnavailable
+from speechlane.local.program import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,7 @@ def unreadable(folder: Path, model: str, error: Exception) -> ModelUnavailable:
     return ModelUnavailable(
         "model_unreadable",
         f"{model}: the weights in {folder} cannot be loaded: {error}. "
-        f"Run `speechlane models verify {model}`, then `speechlane models pull {model}`.",
+        f"Run `{command(f'models verify {model}')}`, then `{command(f'models pull {model}')}`.",
     )
 
 

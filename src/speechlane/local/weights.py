@@ -13,6 +13,7 @@ from pathlib import Path
 
 from speechlane.errors import DigestMismatch, ModelUnavailable, StorageFailed
 from speechlane.local.pins import FilePin, ModelPin, find_pin, read_pins
+from speechlane.local.program import command
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def open_pinned(pin: ModelPin, root: Path) -> ModelFolder:
     require_complete(pin)
     path = folder_of(pin, root)
     faults = faults_in(path, pin)
-    mend = f"Run: speechlane models pull {pin.name}"
+    mend = f"Run: {command(f'models pull {pin.name}')}"
     wrong = [fault for fault in faults if fault.found is not None]
     if wrong:
         told = "; ".join(str(fault) for fault in wrong)
