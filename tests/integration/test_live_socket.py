@@ -181,7 +181,7 @@ def test_a_bad_start_is_refused_with_its_field(server, frame, code, error, field
         ({"type": "audio.rewind"}, "unknown_type"),
         ({"id": "x"}, "unknown_type"),
         ({"type": "ping", "to": "x"}, "unknown_field"),
-        (START, "unknown_type"),
+        (START, "already_started"),
     ],
 )
 def test_a_broken_protocol_closes_1008_and_loses_nothing(server, frame, error):

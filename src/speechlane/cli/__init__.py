@@ -36,4 +36,4 @@ def main() -> None:
         program(prog_name="speechlane")
     except SpeechlaneError as error:
         click.echo(f"error: {error.message} [{error.code}]", err=True)
-        sys.exit(2 if isinstance(error, ConfigurationInvalid) else 1)
+        sys.exit(2 if isinstance(error, ConfigurationInvalid) or error.code == "invalid_url" else 1)

@@ -18,6 +18,25 @@ from speechlane.transcript import normalize_language
 
 MAX_METADATA_BYTES = 16_384
 
+_MUST = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "literal_error": "{expected}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "too_long": "at most {max_length} of them",
+    "string_pattern_mismatch": "text of the form {pattern}",
+}
+"""What to send instead, by the type of pydantic's finding."""
+
 _Id = Annotated[str, Field(max_length=200)]
 
 
@@ -99,10 +118,10 @@ def read_start(text: str | None) -> StartRequest | ResumeRequest:
         )
     fields = _object(text)
     kind = fields.get("type")
-    if kind not in {"session.start", "session.resume"}:
+    if kind not in ("session.start", "session.resume"):
         raise InvalidInput(
             "bad_start",
-            f"The first frame has type {kind!r}; send session.start or session.resume first.",
+            f"The first frame has type {str(kind)[:100]!r}; send session.start or session.resume first.",
             field="type",
             limit=["session.start", "session.resume"],
         )
@@ -186,7 +205,14 @@ def read_control(text: str) -> Control:
     try:
         return _CONTROL.validate_python(fields)
     except ValidationError as error:
-        raise _refusal("message", error) from error
+        kind = fields.get("type")
+        if kind in ("session.start", "session.resume"):
+            raise InvalidInput(
+                "already_started",
+                f"{kind}: the session has started already. Send it once, as the first frame of a connection.",
+                field="type",
+            ) from error
+        raise _refusal(kind[:100] if isinstance(kind, str) else "message", error) from error
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -205,7 +231,7 @@ def _refusal(what: str, error: ValidationError) -> InvalidInput:
     """The first of pydantic's findings, as one sentence with its field and limit."""
     finding = error.errors(include_url=False)[0]
     place = [str(part) for part in finding["loc"] if part not in {"audio.flush", "session.finish", "ping"}]
-    field = ".".join(place) or "type"
+    field = ".".join(place)[:100] or "type"
     if finding["type"] == "extra_forbidden":
         return InvalidInput(
             "unknown_field",
@@ -226,4 +252,5 @@ def _refusal(what: str, error: ValidationError) -> InvalidInput:
         (bounds[name] for name in ("le", "ge", "max_length", "min_length", "expected", "pattern") if name in bounds),
         None,
     )
-    return InvalidInput("invalid_field", f"{what}: {field}: {finding['msg']}.", field=field, limit=limit)
+    must = _MUST.get(finding["type"], "what docs/protocol.md allows").format(**bounds)
+    return InvalidInput("invalid_field", f"{what}: {field} is not valid. Send {must}.", field=field, limit=limit)

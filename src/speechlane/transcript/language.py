@@ -22,7 +22,7 @@ def normalize_language(tag: str, *, field: str = "language") -> str | None:
     if match is None:
         raise InvalidInput(
             "invalid_language",
-            f'{field}: {tag!r} is not a BCP-47 language tag. Send "auto", or a tag such as "en" or "en-US".',
+            f'{field}: {tag[:100]!r} is not a BCP-47 language tag. Send "auto", or a tag such as "en" or "en-US".',
             field=field,
         )
     parts = [match["language"].lower()]

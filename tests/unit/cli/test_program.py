@@ -43,7 +43,7 @@ def test_help_names_every_command_and_loads_nothing_heavy():
         (["serve", "--port", "70000"], 2, "error: --port is '70000'; give a whole number from 0 to 65535."),
         (["serve", "--host", "0.0.0.0"], 2, "SPEECHLANE_API_KEYS"),
         (["serve", "--config", "no-such.toml"], 2, "config_not_found"),
-        (["live", __file__, "--url", "nonsense"], 1, "[invalid_url]"),
+        (["live", __file__, "--url", "nonsense"], 2, "[invalid_url]"),
         (["transcribe", __file__, "--url", "http://127.0.0.1:9"], 1, "speechlane serve"),
         (["replay", __file__], 1, "error: "),
     ],
