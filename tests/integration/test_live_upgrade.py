@@ -55,7 +55,7 @@ def stop(running) -> None:
 
 
 def test_a_session_goes_on_after_an_upgrade_and_each_record_names_its_own_engine(tmp_path, stack):
-    """Two upgrades amid speech: `route.changed` tells each, every word comes once, the log replays, the chain holds."""
+    """Two upgrades, each behind a final: each told, every word once, the log replays, the chain holds."""
     engines = [ScriptedEngine(WORDS), Upgraded(WORDS), UpgradedAgain(WORDS)]
     speaker, chains = None, []
     for part, engine in enumerate(engines, start=1):
@@ -67,7 +67,7 @@ def test_a_session_goes_on_after_an_upgrade_and_each_record_names_its_own_engine
                 start = speaker.resume()["replay_from_bytes"]
             speaker.say(start, len(AUDIO) * part // 3)
             if part < 3:
-                speaker.receive_until("caption.partial")
+                speaker.receive_until("caption.final")
                 stop(running)
                 assert speaker.hear_out() == 1012
             else:
