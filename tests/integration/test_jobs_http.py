@@ -281,3 +281,16 @@ def test_the_server_tells_of_itself(tmp_path) -> None:
                 problem_of(await lane.http.get(page), 404)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/nowhere", "/"])
+def test_head_answers_as_get_without_the_body(tmp_path, path) -> None:
+    """Status and headers are those of GET, its length among them (RFC 9110, section 9.3.2)."""
+
+    async def main() -> None:
+        async with batch_lane(tmp_path / "data", SCRIPT) as lane:
+            got, head = await lane.http.get(path), await lane.http.head(path)
+            assert (head.status_code, head.content) == (got.status_code, b"")
+            assert dict(head.headers) == dict(got.headers)
+
+    asyncio.run(main())

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from speechlane import __version__
 from speechlane.engine import Engine
@@ -45,6 +46,7 @@ def create_app(
     # No pages that load scripts from elsewhere; the description itself stays at /openapi.json.
     app = FastAPI(title="Speechlane", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     handle_problems(app)
+    app.add_middleware(HeadAsGet)
     for router in (jobs_router(jobs, authenticator), chunks_router(registry, authenticator), *routers):
         app.include_router(router)
 
@@ -67,6 +69,24 @@ def create_app(
         return JSONResponse({"status": "ready"})
 
     return app
+
+
+class HeadAsGet:
+    """Answers HEAD as GET without its body (RFC 9110, section 9.3.2); FastAPI's routes take GET alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or one connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
 def _model(engine: Engine) -> dict[str, object]:
