@@ -9,9 +9,13 @@ from speechlane.live.segment import OpenSegment
 
 
 def too_long(policy: LivePolicy, segment: OpenSegment, end: int, pace: Pace, *, interim: bool) -> bool:
-    """Whether a segment whose sound reaches to ``end`` is to be cut."""
+    """Whether a segment whose sound reaches to ``end`` is to be cut.
+
+    Under load it is cut sooner: seldom decoded, it would hardly come to an agreed cut, and longer windows cost more.
+    """
     window, length = end - segment.window_start, end - segment.start
-    return window >= policy.hard_cut or (length >= policy.finals_cut and not (interim and pace.partials))
+    frequent = interim and pace.partials and pace.slowing == 1
+    return window >= policy.hard_cut or (length >= policy.finals_cut and not frequent)
 
 
 def partial_is_due(policy: LivePolicy, gate: SpeechGate, segment: OpenSegment, pace: Pace, *, interim: bool) -> bool:
