@@ -65,7 +65,7 @@ class LivePolicy:
     hard_cut: int = 13 * 16_000
     """At this length a window is cut at the best word boundary."""
     finals_cut: int = 6 * 16_000
-    """The same of a segment of which few partials are made or none, by wish or under load: nothing else bounds its lag."""
+    """The same of a segment of which few partials are made, or none: nothing else bounds its lag."""
     max_window: int = 14 * 16_000
     """No decode sees more than this."""
     cut_pause: int = 4_000
