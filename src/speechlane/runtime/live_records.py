@@ -30,7 +30,7 @@ from speechlane.runtime.session_log import NAME
 from speechlane.transcript import Segment, Transcript, Word
 
 MAX_WORDS = 400_000
-"""Words kept in memory over all sessions, about 100 MB; of one session more are kept while it is read."""
+"""Words kept in memory over all sessions, by estimate 100 MB; of one session more are kept while it is read."""
 
 THREADS = 2
 """Logs read at a time, in threads of their own: live sessions decode and score in the others."""
